@@ -1,0 +1,69 @@
+// Who is in the cluster: the driver around the SWIM core (core.h). Gossip over UDP, joins and full
+// exchanges over TCP, on one port.
+//
+// Threading: every method from any thread. on_change runs on the driver's io thread; post onwards.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/error.h"
+#include "base/io/runtime.h"
+#include "base/net_address.h"
+#include "base/time.h"
+
+namespace fyr::agent {
+
+enum class MemberState { Alive, Suspect, Failed, Leaving, Left };
+
+// The number Consul shows for a state in /v1/agent/members (serf): alive 1, leaving 2, left 3,
+// failed 4. Suspect shows as alive.
+int to_serf_status(MemberState state);
+
+struct Member {
+  std::string name;
+  std::string address;  // literal
+  std::uint16_t port = 0;
+  MemberState state = MemberState::Alive;
+  std::uint64_t incarnation = 0;
+  std::map<std::string, std::string> tags;  // role, dc, id, site, rpc_addr, build, vsn, ...
+};
+
+struct MembershipOptions {
+  std::string name;
+  HostPort bind;                            // UDP and TCP
+  std::string advertise_address;            // literal others reach us at
+  std::uint16_t advertise_port = 0;         // 0: the bound port
+  std::map<std::string, std::string> tags;
+  std::string cluster = "dc1";              // packets of another cluster are dropped
+  std::uint64_t seed = 0;                   // of the core's randomness
+};
+
+class Membership {
+ public:
+  static Result<std::unique_ptr<Membership>> open(io::Runtime& runtime, MembershipOptions options);
+  virtual ~Membership() = default;
+
+  virtual std::vector<Member> members() const = 0;  // by name, self included
+  virtual HostPort bound() const = 0;
+  // Exchanges lists with the given addresses; done with the number that answered, or the error of
+  // the last if none did.
+  virtual void join(std::vector<HostPort> addresses, std::function<void(Result<int>)> done) = 0;
+  // Keeps joining (1-30 s back-off) until one answered.
+  virtual void keep_joining(std::vector<HostPort> addresses) = 0;
+  // Says goodbye and waits for it to spread (at most 3 s); then done.
+  virtual void leave(std::function<void()> done) = 0;
+  // Declares a failed member left. NotFound if unknown.
+  virtual Result<void> force_leave(const std::string& name, bool prune) = 0;
+  // A hint from outside (a stream was reset): probe that member now.
+  virtual void probe_now(const std::string& name) = 0;
+  virtual void on_change(std::function<void(const Member&)> callback) = 0;  // any number
+  virtual void set_tags(std::map<std::string, std::string> tags) = 0;
+  virtual void stop() = 0;
+};
+
+}  // namespace fyr::agent

@@ -1,0 +1,83 @@
+// The Raft node: core, storage and threads behind one small face.
+//
+// A proposal is answered after it was applied on this node (D9). An outcome that is not known is
+// CommitUnknown, never a failure. Times: callbacks for proposals run on the apply thread, for
+// reads on the raft thread; both must be short (post onwards).
+//
+// Threading: every method may be called from any thread.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "base/error.h"
+#include "base/time.h"
+#include "raft/types.h"
+
+namespace fyr::raft {
+
+// What a proposal's apply returned; opaque to Raft.
+using ApplyOutcome = std::shared_ptr<const void>;
+
+class StateMachine {
+ public:
+  virtual ~StateMachine() = default;
+  // Index the durable state had at start; the log is replayed after it.
+  virtual Index applied() const = 0;
+  // Applies committed application entries in order; called on the apply thread only. Effects and
+  // the last index are persisted in one atomic write (D6). One outcome for each entry.
+  virtual void apply(std::span<const Entry> entries, std::vector<ApplyOutcome>& outcomes) = 0;
+  // Highest index that survives a power cut (flushed); the log is kept above it (D7).
+  virtual Index durable_applied() const = 0;
+  // Makes everything applied so far durable; called when the log wants to shrink.
+  virtual void flush() = 0;
+};
+
+struct Status {
+  Role role = Role::Follower;
+  Term term{};
+  NodeId id{};
+  NodeId leader{};        // 0: none known
+  Index commit{}, applied{}, last{}, durable{};
+  Duration last_contact{};  // since the last accepted leader message; 0 on the leader
+};
+
+struct NodeOptions {
+  std::filesystem::path directory;   // holds log/, hardstate, watermark
+  bool bootstrap = false;            // sole voter of a new cluster if the folder is empty
+  std::string address;               // host:port of our RPC, stored in the configuration
+  std::string name;
+  Duration election_min = std::chrono::milliseconds(1000);
+  Duration heartbeat = std::chrono::milliseconds(100);
+  std::uint64_t seed = 0;
+  std::function<void(const Status&)> on_role_change;  // raft thread
+};
+
+enum class ReadMode { Default, Consistent };
+
+class Node {
+ public:
+  static Result<std::unique_ptr<Node>> open(NodeOptions options, StateMachine& machine);
+  virtual ~Node() = default;
+
+  struct Applied {
+    Term term{};
+    Index index{};
+    ApplyOutcome outcome;
+  };
+  virtual void propose(std::string data, std::function<void(Result<Applied>)> done) = 0;
+  // Done with the index the state must have reached; it already has when done runs.
+  virtual void read(ReadMode mode, std::function<void(Result<Index>)> done) = 0;
+  // True when a default read may be served from local state right now (leader with a valid
+  // lease); the fast path of read(), no thread hop.
+  virtual bool can_read_now() const = 0;
+  virtual Status status() const = 0;
+  virtual void stop() = 0;  // waits for the threads; pending proposals end as Stopped
+};
+
+}  // namespace fyr::raft

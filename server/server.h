@@ -1,0 +1,87 @@
+// A server: the Raft node, the state machine over RocksDB, the state in memory and its publisher.
+// It knows nothing of HTTP, DNS or gRPC; api/, rpc/ and app build on it.
+//
+// Threading: every method from any thread. Write callbacks run on the apply thread and must only
+// post onwards.
+#pragma once
+
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/error.h"
+#include "base/guarded.h"
+#include "base/time.h"
+#include "command.pb.h"
+#include "raft/node.h"
+#include "server/state/store.h"
+#include "server/watch/publisher.h"
+
+namespace fyr::server {
+
+struct ServerOptions {
+  std::filesystem::path data_dir;  // uses data_dir/raft
+  std::string datacenter = "dc1";
+  std::string node_name;
+  std::string node_id;
+  std::string rpc_address;         // host:port agents and servers reach us at
+  bool bootstrap = false;
+  int raft_multiplier = 1;
+  Duration session_ttl_min = std::chrono::seconds(10);
+};
+
+enum class Consistency { Default, Consistent, Stale };
+
+// Said with every read answer.
+struct ReadStamp {
+  bool known_leader = false;
+  Duration last_contact{};
+};
+
+struct LeaderInfo {
+  bool known = false;
+  bool self = false;
+  std::string address;  // host:port of its RPC listener
+};
+
+class Server {
+ public:
+  static Result<std::unique_ptr<Server>> open(ServerOptions options);
+  ~Server();
+  void stop();
+
+  const ServerOptions& options() const;
+
+  // Stamps and proposes. The result's `error` is the state machine's refusal (nothing changed);
+  // an Error outcome means it never ran, or CommitUnknown.
+  void write(pb::Command command, std::function<void(Result<ApplyResult>)> done);
+
+  // Whether a read of this consistency may run now. try_read is the fast path: a stamp, or nothing
+  // if the answer must be waited for with wait_read.
+  std::optional<ReadStamp> try_read(Consistency consistency) const;
+  void wait_read(Consistency consistency, std::function<void(Result<ReadStamp>)> done);
+
+  // Runs f(const StateStore&) under the shared lock; keep it short, copy rows out.
+  template <class F>
+  decltype(auto) read(F&& f) const {
+    return state().read(std::forward<F>(f));
+  }
+
+  Publisher& publisher();
+  LeaderInfo leader() const;
+  std::vector<std::string> raft_peers() const;  // addresses
+  raft::Status raft_status() const;
+
+  // Called on every change of leadership of this server (raft thread; only post).
+  void on_leadership(std::function<void(bool leads)> callback);
+
+ private:
+  Server();
+  const SharedGuarded<StateStore>& state() const;
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace fyr::server

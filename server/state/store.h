@@ -1,0 +1,162 @@
+// The registry in memory: tables, indexes and the one function that changes them.
+//
+// apply() is deterministic: it uses the command, its index and the state, nothing else, and
+// returns what it changed. Three readers consume exactly that change list: the disk (server/fsm),
+// the watchers (server/watch) and the digest. Rows are immutable and shared: a reader may keep a
+// Row for as long as it likes.
+//
+// Indexes: every listing returns the index a blocking query on it waits for. It moves only when
+// that listing's own data changed, never goes back (also over deletes), and is at least 1.
+//
+// Threading: none inside. The server holds the store in a SharedGuarded; apply is the only writer.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/error.h"
+#include "command.pb.h"
+#include "registry.pb.h"
+
+namespace fyr::server {
+
+using StateIndex = std::uint64_t;
+
+template <class T>
+using Row = std::shared_ptr<const T>;
+
+using NodeRow = Row<pb::Node>;
+using ServiceRow = Row<pb::ServiceInstance>;
+using CheckRow = Row<pb::HealthCheck>;
+using KvRow = Row<pb::KvPair>;
+using SessionRow = Row<pb::Session>;
+
+// What a blocking query or a stream waits on.
+enum class TopicKind {
+  Nodes,            // the list of nodes
+  ServiceNames,     // names and tags of all services
+  Service,          // key = service name: its instances, their nodes and all checks that count
+  ServiceChecks,    // key = service name: checks of its instances only
+  Node,             // key = node name: the node, its services and checks
+  CheckState,       // key = passing|warning|critical|any
+  KvKey,            // key = full key
+  KvPrefix,         // key = prefix
+  Session,          // key = session id
+  Sessions,         // all sessions
+  NodeSessions,     // key = node name
+};
+
+struct Topic {
+  TopicKind kind;
+  std::string key;  // names of nodes and services in lower case
+  auto operator<=>(const Topic&) const = default;
+};
+
+enum class Table : std::uint8_t { Nodes = 1, Services = 2, Checks = 3, Kv = 4, Sessions = 5, Meta = 6 };
+
+// One row set or deleted. `key` and `value` are the row's bytes in the state database.
+struct RowChange {
+  Table table;
+  std::string key;
+  std::shared_ptr<const std::string> value;  // null: deleted
+};
+
+struct ChangeList {
+  StateIndex index = 0;
+  std::vector<RowChange> rows;
+  std::vector<Topic> topics;          // touched, without repeats
+  void clear() { rows.clear(); topics.clear(); }
+};
+
+// What the client of a command is told.
+struct ApplyResult {
+  StateIndex index = 0;
+  bool done = true;                // false: a CAS or lock was lost (no error)
+  std::optional<Error> error;      // refused, nothing changed; deterministic
+  std::vector<ApplyResult> items;  // of NodeSync and Batch, in order
+};
+
+template <class T>
+struct Listing {
+  StateIndex index = 1;
+  std::vector<T> rows;
+};
+
+struct ServiceNode {
+  NodeRow node;
+  ServiceRow service;
+};
+struct ServiceHealth {       // one instance with all checks that decide about it
+  NodeRow node;
+  ServiceRow service;
+  std::vector<CheckRow> checks;  // node checks first, then its own; by check id
+};
+struct ServiceName {
+  std::string name;
+  std::vector<std::string> tags;  // union over instances, sorted
+};
+struct NodeServices {
+  NodeRow node;                       // null: no such node
+  std::vector<ServiceRow> services;   // by id
+};
+
+class StateStore {
+ public:
+  StateStore();
+  ~StateStore();
+  StateStore(StateStore&&) noexcept;
+  StateStore& operator=(StateStore&&) noexcept;
+
+  ApplyResult apply(StateIndex index, const pb::Command& command, ChangeList& changes);
+
+  // Rebuilding from disk: rows in any order, then finish_load. Corrupt rows are refused.
+  Result<void> load_row(Table table, std::string_view key, std::string_view value);
+  void finish_load(StateIndex applied);
+
+  StateIndex applied() const;
+  StateIndex index_of(const Topic& topic) const;
+  std::uint64_t digest() const;  // of all rows; equal states have equal digests
+
+  // Catalog. Names match without regard to case; rows come by name (services: node, then id).
+  Listing<NodeRow> nodes() const;
+  NodeRow node(std::string_view name) const;       // null: none
+  NodeRow node_by_id(std::string_view id) const;
+  Listing<ServiceName> services() const;
+  Listing<ServiceNode> service_nodes(std::string_view service) const;
+  NodeServices node_services(std::string_view node) const;  // index: index_of({Node, name})
+  Listing<ServiceNode> services_by_address(std::string_view address) const;
+  Listing<NodeRow> nodes_by_address(std::string_view address) const;
+
+  // Health.
+  Listing<ServiceHealth> service_health(std::string_view service) const;
+  Listing<CheckRow> node_checks(std::string_view node) const;
+  Listing<CheckRow> service_checks(std::string_view service) const;
+  Listing<CheckRow> checks_in_state(std::string_view state) const;  // "any": all
+
+  // KV. Keys by bytes.
+  KvRow kv(std::string_view key) const;
+  Listing<KvRow> kv_list(std::string_view prefix) const;
+  Listing<std::string> kv_keys(std::string_view prefix, std::string_view separator) const;
+
+  // Sessions.
+  SessionRow session(std::string_view id) const;
+  Listing<SessionRow> sessions() const;
+  Listing<SessionRow> node_sessions(std::string_view node) const;
+  bool lock_delayed(std::string_view key, std::int64_t stamp_ns) const;
+
+  std::size_t node_count() const;
+  std::size_t service_count() const;  // instances
+  std::size_t check_count() const;
+  std::size_t kv_count() const;
+
+ private:
+  struct Tables;
+  std::unique_ptr<Tables> tables_;
+};
+
+}  // namespace fyr::server
