@@ -15,14 +15,14 @@
 namespace fyr {
 
 enum class ErrorCode {
-  NotLeader,          // ask the leader instead
-  NoLeader,           // nobody leads; text clients match on: "No cluster leader"
-  CommitUnknown,      // the write may have happened
+  NotLeader,      // ask the leader instead
+  NoLeader,       // nobody leads; text clients match on: "No cluster leader"
+  CommitUnknown,  // the write may have happened
   Timeout,
-  Unavailable,        // a peer cannot be reached now
-  Conflict,           // compare-and-set lost, name taken
+  Unavailable,  // a peer cannot be reached now
+  Conflict,     // compare-and-set lost, name taken
   NotFound,
-  InvalidArgument,    // bad input; message names the field
+  InvalidArgument,  // bad input; message names the field
   PermissionDenied,
   ResourceExhausted,  // a limit was reached
   Stopped,            // we are shutting down
@@ -38,9 +38,9 @@ struct Error {
 
 std::string_view to_string(ErrorCode code);
 int to_http_status(ErrorCode code);
-int to_grpc_status(ErrorCode code);   // value of grpc::StatusCode
+int to_grpc_status(ErrorCode code);  // value of grpc::StatusCode
 int to_dns_rcode(ErrorCode code);
-int to_exit_status(ErrorCode code);   // sysexits where one fits, else 1
+int to_exit_status(ErrorCode code);  // sysexits where one fits, else 1
 
 template <class T>
 using Result = boost::system::result<T, Error>;
@@ -50,6 +50,8 @@ using Result = boost::system::result<T, Error>;
                                              const boost::source_location& location);
 
 // `return fail(ErrorCode::InvalidArgument, "ports.http: must be a number");`
-inline Error fail(ErrorCode code, std::string message) { return Error{code, std::move(message)}; }
+inline Error fail(ErrorCode code, std::string message) {
+  return Error{code, std::move(message)};
+}
 
 }  // namespace fyr

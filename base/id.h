@@ -6,7 +6,7 @@
 
 namespace fyr {
 
-std::string make_uuid();                     // from the kernel's random source
-bool is_uuid(std::string_view text);         // 8-4-4-4-12 hex digits, either case
+std::string make_uuid();              // from the kernel's random source
+bool is_uuid(std::string_view text);  // 8-4-4-4-12 hex digits, either case
 
 }  // namespace fyr

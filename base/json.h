@@ -73,21 +73,27 @@ class ObjectDecoder {
   ObjectDecoder& field(std::string_view name, std::map<std::string, std::vector<std::string>>& out);
   // Anything else: called with the value (not null) and its path when the field is present.
   ObjectDecoder& field(std::string_view name,
-                       const std::function<Result<void>(const boost::json::value&, const std::string& path)>& decode);
+                       const std::function<Result<void>(const boost::json::value&,
+                                                        const std::string& path)>& decode);
   // A second spelling of the field named last ("check_id" for "CheckID").
   // Spellings may be given inline: field("CheckID|check_id|ID", out).
   ObjectDecoder& ignore(std::string_view name);  // known, without effect
 
-  bool has(std::string_view name) const;
+  bool has(std::string_view name) const;  // present and not null
   Result<void> finish();
 
  private:
   const boost::json::value* find(std::string_view names);
   void set_error(std::string message);
+  void set_type_error(const boost::json::value& value, std::string_view name,
+                      std::string_view wanted);
+  template <class Integer>
+  void read_integer(std::string_view names, Integer& out, std::string_view wanted);
+
   const boost::json::object* object_ = nullptr;
   std::string path_;
   UnknownFields unknown_;
-  std::vector<std::string> known_;
+  std::vector<bool> known_;  // by position in the object: somebody asked for it
   std::optional<Error> error_;
 };
 

@@ -16,7 +16,7 @@ enum class Level { Trace, Debug, Info, Warn, Error };
 
 struct Options {
   Level level = Level::Info;
-  std::string file;     // empty: standard error
+  std::string file;  // empty: standard error
   bool json = false;
 };
 
@@ -30,8 +30,12 @@ bool parse_level(std::string_view text, Level& out);
 
 void write(Level level, std::string_view component, std::string_view text);
 
-// A second reader of every line (the monitor stream); returns an id for remove_tap.
-std::uint64_t add_tap(std::function<void(Level, std::string_view line)> tap);
+// A second reader of every line of `level` and above, whatever the output's level (the monitor
+// stream). Called on the thread that logs, so it must not block or log; it may still run once
+// while remove_tap returns. Lines are text without a line end. Returns an id for remove_tap, 0
+// when too many are listening.
+std::uint64_t add_tap(std::function<void(Level, std::string_view line)> tap,
+                      Level level = Level::Info);
 void remove_tap(std::uint64_t id);
 
 namespace detail {
@@ -60,14 +64,24 @@ void write_format(Level level, std::string_view component, std::string_view form
   write(level, component, out.str());
 }
 template <class... A>
-void trace(std::string_view c, std::string_view f, const A&... a) { write_format(Level::Trace, c, f, a...); }
+void trace(std::string_view c, std::string_view f, const A&... a) {
+  write_format(Level::Trace, c, f, a...);
+}
 template <class... A>
-void debug(std::string_view c, std::string_view f, const A&... a) { write_format(Level::Debug, c, f, a...); }
+void debug(std::string_view c, std::string_view f, const A&... a) {
+  write_format(Level::Debug, c, f, a...);
+}
 template <class... A>
-void info(std::string_view c, std::string_view f, const A&... a) { write_format(Level::Info, c, f, a...); }
+void info(std::string_view c, std::string_view f, const A&... a) {
+  write_format(Level::Info, c, f, a...);
+}
 template <class... A>
-void warn(std::string_view c, std::string_view f, const A&... a) { write_format(Level::Warn, c, f, a...); }
+void warn(std::string_view c, std::string_view f, const A&... a) {
+  write_format(Level::Warn, c, f, a...);
+}
 template <class... A>
-void error(std::string_view c, std::string_view f, const A&... a) { write_format(Level::Error, c, f, a...); }
+void error(std::string_view c, std::string_view f, const A&... a) {
+  write_format(Level::Error, c, f, a...);
+}
 
 }  // namespace fyr::log

@@ -18,7 +18,7 @@ class Random {
   std::uint64_t next();
   // Uniform in [0, bound); bound > 0.
   std::uint64_t below(std::uint64_t bound);
-  double unit();                          // [0, 1)
+  double unit();  // [0, 1)
   bool chance(double probability) { return unit() < probability; }
   Duration between(Duration low, Duration high);  // [low, high)
 

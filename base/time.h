@@ -32,7 +32,8 @@ Instant now();
 WallTime wall_now();
 
 // Durations as Go writes them: "1m30s", "10.5s", "150ms", "0s", "-2h".
-Result<Duration> parse_duration(std::string_view text);  // error text as Go's: time: invalid duration "abc"
+Result<Duration> parse_duration(
+    std::string_view text);  // error text as Go's: time: invalid duration "abc"
 std::string format_duration(Duration duration);
 
 // RFC 3339 in UTC with up to nine digits of fraction, as Go's time.RFC3339Nano.
