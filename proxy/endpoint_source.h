@@ -15,9 +15,9 @@ namespace fyr::proxy {
 enum class CatalogStatus { Passing, Warning, Critical, Maintenance };
 
 struct EndpointInfo {
-  std::string id;        // "node/service-id", stable identity
+  std::string id;  // "node/service-id", stable identity
   std::string node;
-  std::string address;   // service address, else node address
+  std::string address;  // service address, else node address
   std::uint16_t port = 0;
   CatalogStatus status = CatalogStatus::Passing;
   int weight_passing = 1;
