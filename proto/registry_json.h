@@ -10,11 +10,13 @@
 #pragma once
 
 #include <boost/json/value.hpp>
+#include <map>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "base/error.h"
+#include "base/filter.h"
 #include "base/json.h"
 #include "registry.pb.h"
 
@@ -45,8 +47,6 @@ void encode_check_verbose(JsonWriter& out, const pb::HealthCheck& check);
 void encode_kv(JsonWriter& out, const pb::KvPair& pair);  // Value in base64, null when empty
 void encode_session(JsonWriter& out, const pb::Session& session);
 
-std::string base64_encode(std::string_view bytes);
-
 // {"k":"v",...}, null if `present` is false and there is none, {} otherwise.
 void encode_pairs(JsonWriter& out, const google::protobuf::RepeatedPtrField<pb::Pair>& pairs,
                   bool present);
@@ -67,7 +67,7 @@ struct CheckSpec {
   std::string token;
 };
 struct ServiceSpec {
-  pb::ServiceInstance service;    // id as given or ""; weights absent when not given
+  pb::ServiceInstance service;  // id as given or ""; weights absent when not given
   bool has_weights = false;
   std::vector<CheckSpec> checks;  // "Check" first, then "Checks"
   std::string token;
@@ -76,5 +76,14 @@ Result<ServiceSpec> decode_service_spec(const boost::json::value& value, const s
                                         UnknownFields unknown);
 Result<CheckSpec> decode_check_spec(const boost::json::value& value, const std::string& path,
                                     UnknownFields unknown);
+
+// ---- filter ------------------------------------------------------------------------------------
+// What ?filter= may select in the JSON that the encoder of the same name writes.
+const FilterSchema& node_filter_schema();
+const FilterSchema& service_filter_schema();
+const FilterSchema& service_node_filter_schema();
+const FilterSchema& check_filter_schema();
+const FilterSchema& service_health_filter_schema();  // {Node, Service, Checks}
+const FilterSchema& agent_service_filter_schema();
 
 }  // namespace fyr
