@@ -17,17 +17,18 @@ namespace fyr::io {
 
 struct HttpClientRequest {
   std::string method = "GET";
-  std::string host;         // connect here (name, literal, or "/path" of a unix socket)
+  std::string host;  // connect here (name, literal, or "/path" of a unix socket)
   std::uint16_t port = 80;
   bool tls = false;
   std::string tls_server_name;
   bool tls_skip_verify = false;
   std::string target = "/";
-  HttpHeaders headers;      // Host is added unless given
+  HttpHeaders headers;  // Host is added unless given
   std::string body;
   Duration timeout = std::chrono::seconds(10);
-  std::size_t max_body_bytes = 64 * 1024;  // the rest is read and thrown away, counted in body_bytes
-  bool keep_body_tail = false;             // keep the last max_body_bytes instead of the first
+  std::size_t max_body_bytes =
+      64 * 1024;                // the rest is read and thrown away, counted in body_bytes
+  bool keep_body_tail = false;  // keep the last max_body_bytes instead of the first
 };
 
 struct HttpClientResponse {

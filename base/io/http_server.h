@@ -39,15 +39,16 @@ struct HttpRequest {
 
 struct HttpResponse {
   int status = 200;
-  HttpHeaders headers;                      // Content-Length, Date and Connection are added
-  std::shared_ptr<const std::string> body;  // shared: one set of bytes for many readers; may be null
+  HttpHeaders headers;  // Content-Length, Date and Connection are added
+  std::shared_ptr<const std::string>
+      body;  // shared: one set of bytes for many readers; may be null
 
   static HttpResponse text(int status, std::string body);  // text/plain; charset=utf-8
   static HttpResponse json(std::string body);              // 200, application/json
 };
 
-// One request waiting for its answer. respond() exactly once (or begin_stream ... end_stream). Dropping the last reference
-// unanswered sends 500.
+// One request waiting for its answer. respond() exactly once (or begin_stream ... end_stream).
+// Dropping the last reference unanswered sends 500.
 class HttpExchange {
  public:
   virtual ~HttpExchange() = default;
@@ -69,14 +70,14 @@ class HttpExchange {
 using HttpHandler = std::function<void(std::shared_ptr<HttpExchange>)>;
 
 struct HttpServerOptions {
-  std::vector<HostPort> listen;           // port 0 picks one, see bound()
-  std::vector<std::string> unix_sockets;  // paths; stale ones are replaced
-  std::size_t max_head_bytes = 64 * 1024;              // 431 above
-  std::size_t max_body_bytes = 8 * 1024 * 1024;        // 413 above
-  std::size_t max_connections = 16384;                 // further ones are closed
-  std::size_t max_connections_per_client = 200;        // counts requests in progress; 429 above
+  std::vector<HostPort> listen;                  // port 0 picks one, see bound()
+  std::vector<std::string> unix_sockets;         // paths; stale ones are replaced
+  std::size_t max_head_bytes = 64 * 1024;        // 431 above
+  std::size_t max_body_bytes = 8 * 1024 * 1024;  // 413 above
+  std::size_t max_connections = 16384;           // further ones are closed
+  std::size_t max_connections_per_client = 200;  // counts requests in progress; 429 above
   std::size_t max_pipelined = 64;
-  Duration head_timeout = std::chrono::seconds(10);    // absolute, from the first byte
+  Duration head_timeout = std::chrono::seconds(10);  // absolute, from the first byte
   Duration idle_timeout = std::chrono::seconds(120);
 };
 

@@ -16,7 +16,7 @@
 namespace fyr::io {
 
 struct ProcessOptions {
-  std::vector<std::string> arguments;  // [0] is looked up in PATH
+  std::vector<std::string> arguments;    // [0] is looked up in PATH
   std::vector<std::string> environment;  // "K=V"; empty: ours
   Duration timeout = std::chrono::seconds(30);
   std::size_t max_output = 4096;  // the last bytes are kept
@@ -24,9 +24,9 @@ struct ProcessOptions {
 };
 
 struct ProcessResult {
-  int exit_code = 0;       // 128 + signal when killed
+  int exit_code = 0;  // 128 + signal when killed
   bool timed_out = false;
-  std::string output;      // stdout and stderr together, the tail
+  std::string output;  // stdout and stderr together, the tail
   std::size_t output_bytes = 0;
 };
 

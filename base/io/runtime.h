@@ -44,9 +44,11 @@ class Runtime {
   void start();
   void stop();  // ends the threads; queued work that did not run is dropped
 
+  // Whether tasks are being run. Objects use it to know that nobody else touches them any more.
+  bool running() const;
   int size() const;
-  int current() const;          // index of the calling io thread, -1 if none
-  int next();                   // round robin, for spreading long-lived objects
+  int current() const;  // index of the calling io thread, -1 if none
+  int next();           // round robin, for spreading long-lived objects
   boost::asio::io_context& context(int index);
   void post(int index, std::function<void()> task);
   [[nodiscard]] Timer schedule(int index, Duration delay, std::function<void()> task);

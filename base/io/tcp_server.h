@@ -16,12 +16,12 @@ namespace fyr::io {
 
 struct TcpFrameOptions {
   HostPort bind;
-  int length_bytes = 2;                                  // 2 or 4, big-endian
+  int length_bytes = 2;  // 2 or 4, big-endian
   std::size_t max_message = 65535;
   std::size_t max_connections = 1024;
   std::size_t max_connections_per_client = 32;
   Duration idle_timeout = std::chrono::seconds(10);
-  Duration message_timeout = std::chrono::seconds(20);   // for one message to arrive whole
+  Duration message_timeout = std::chrono::seconds(20);  // for one message to arrive whole
 };
 
 class TcpFrameServer {

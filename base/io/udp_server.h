@@ -26,18 +26,20 @@ class UdpSocket {
  public:
   // The handler may append an answer to `reply`; if it is not empty it is sent to the peer with
   // the batch. `reply` is empty on entry and reused between calls.
-  using Receive = std::function<void(const UdpPeer& from, std::string_view packet, std::string& reply)>;
+  using Receive =
+      std::function<void(const UdpPeer& from, std::string_view packet, std::string& reply)>;
 
   struct Options {
-    HostPort bind;                // literal address; port 0 picks one
-    bool reuse_port = false;      // one socket a thread
+    HostPort bind;            // literal address; port 0 picks one
+    bool reuse_port = false;  // one socket a thread
     std::size_t max_packet = 4096;
   };
   static Result<std::unique_ptr<UdpSocket>> open(Runtime& runtime, int thread, Options options,
                                                  Receive receive);
   virtual ~UdpSocket() = default;  // on the io thread or after the runtime stopped
   virtual HostPort bound() const = 0;
-  virtual void send(const UdpPeer& to, std::string_view packet) = 0;  // dropped when the buffer is full
+  virtual void send(const UdpPeer& to,
+                    std::string_view packet) = 0;  // dropped when the buffer is full
 };
 
 }  // namespace fyr::io
