@@ -21,6 +21,7 @@
 #include "agent/swim/membership.h"
 #include "agent/watch_client.h"
 #include "base/error.h"
+#include "base/io/http_router.h"
 #include "base/io/http_server.h"
 #include "base/io/runtime.h"
 #include "proto/registry_json.h"
@@ -49,6 +50,7 @@ struct AgentOptions {
   Duration watch_idle_expiry = std::chrono::minutes(10);
 
   std::string version = "1.10.11";       // shown; clients cut it at ':'
+  io::RouterOptions router;                // http_config: added headers, blocked paths
   std::string debug_config_json = "{}";  // "DebugConfig" of /v1/agent/self
 };
 

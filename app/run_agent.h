@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "app/settings.h"
+#include "app/definitions.h"
 #include "base/error.h"
 
 namespace fyr::app {
@@ -15,7 +15,7 @@ class RunningAgent {
  public:
   // `arguments` are kept for reloads. `request_exit` is called (any thread) when the process was
   // asked to leave over HTTP.
-  static Result<std::unique_ptr<RunningAgent>> start(Settings settings,
+  static Result<std::unique_ptr<RunningAgent>> start(LoadedAll loaded,
                                                      std::vector<std::string> arguments,
                                                      std::function<void()> request_exit);
   ~RunningAgent();

@@ -13,6 +13,7 @@
 #include <memory>
 
 #include "app/cli/commands.h"
+#include "app/definitions.h"
 #include "app/run_agent.h"
 #include "app/settings.h"
 #include "base/check.h"
@@ -150,9 +151,9 @@ int run_agent_command(const std::vector<std::string>& arguments) {
       std::cout << settings_help();
       return 0;
     }
-  LoadedSettings loaded = load_settings(arguments);
+  LoadedAll loaded = load_all(load_settings(arguments));
   if (!loaded.errors.empty()) return report(loaded.errors);
-  const Settings settings = std::move(loaded.settings);
+  const Settings settings = loaded.settings;
 
   log::Options log_options;
   log::parse_level(settings.log_level, log_options.level);
@@ -166,7 +167,8 @@ int run_agent_command(const std::vector<std::string>& arguments) {
     return report({"pid_file " + settings.pid_file + ": cannot be written"});
 
   auto events = std::make_shared<Events>();
-  auto agent = RunningAgent::start(settings, arguments, [events] { events->ask_to_leave(); });
+  auto agent =
+      RunningAgent::start(std::move(loaded), arguments, [events] { events->ask_to_leave(); });
   if (!agent) return report({agent.error().message});
   log::info("agent", "fyr {} running as {} {}", kVersion, settings.server ? "server" : "agent",
             settings.node_name);

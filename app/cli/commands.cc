@@ -3,6 +3,7 @@
 #include <cstdio>
 #include <cstdlib>
 
+#include "app/definitions.h"
 #include "app/settings.h"
 #include "base/bytes.h"
 #include "base/io/http_client.h"
@@ -90,7 +91,7 @@ int run_validate_command(const std::vector<std::string>& arguments) {
     std::fputs("Usage: fyr validate FILE_OR_DIRECTORY ...\n", stderr);
     return 1;
   }
-  const LoadedSettings loaded = load_setting_files(arguments);
+  const LoadedAll loaded = load_all(load_setting_files(arguments));
   for (const auto& error : loaded.errors) std::fprintf(stderr, "%s\n", error.c_str());
   if (!loaded.errors.empty()) return 1;
   std::puts("Configuration is valid!");

@@ -7,6 +7,7 @@
 #include <memory>
 #include <string>
 
+#include "base/io/http_router.h"
 #include "base/io/http_server.h"
 #include "base/io/runtime.h"
 #include "server/server.h"
@@ -19,6 +20,7 @@ struct ApiOptions {
   Duration max_query_time = std::chrono::seconds(600);
   Duration rpc_hold_timeout = std::chrono::seconds(7);
   std::size_t kv_max_value_size = 512 * 1024;
+  io::RouterOptions router;  // http_config: added headers, blocked paths
 };
 
 class Api {
