@@ -11,8 +11,8 @@
 // Threading: none inside. The server holds the store in a SharedGuarded; apply is the only writer.
 #pragma once
 
+#include <compare>
 #include <cstdint>
-#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -38,17 +38,21 @@ using SessionRow = Row<pb::Session>;
 
 // What a blocking query or a stream waits on.
 enum class TopicKind {
-  Nodes,            // the list of nodes
-  ServiceNames,     // names and tags of all services
-  Service,          // key = service name: its instances, their nodes and all checks that count
-  ServiceChecks,    // key = service name: checks of its instances only
-  Node,             // key = node name: the node, its services and checks
-  CheckState,       // key = passing|warning|critical|any
-  KvKey,            // key = full key
-  KvPrefix,         // key = prefix
-  Session,          // key = session id
-  Sessions,         // all sessions
-  NodeSessions,     // key = node name
+  Nodes,             // the list of nodes
+  ServiceNames,      // names and tags of all services
+  Service,           // key = service name: its instances, their nodes and all checks that count
+  ServiceChecks,     // key = service name: checks of its instances only
+  Node,              // key = node name: the node, its services and checks
+  CheckState,        // key = passing|warning|critical|any
+  KvKey,             // key = full key
+  KvPrefix,          // key = prefix
+  Session,           // key = session id
+  Sessions,          // all sessions
+  NodeSessions,      // key = node name
+  ServiceInstances,  // key = service name: its instances and their nodes, without checks
+  NodeServices,      // key = node name: the node and its services, without checks
+  NodeChecks,        // key = node name: all checks on the node
+  Instances,         // every node and instance: for lists filtered by more than ServiceNames holds
 };
 
 struct Topic {
@@ -57,7 +61,14 @@ struct Topic {
   auto operator<=>(const Topic&) const = default;
 };
 
-enum class Table : std::uint8_t { Nodes = 1, Services = 2, Checks = 3, Kv = 4, Sessions = 5, Meta = 6 };
+enum class Table : std::uint8_t {
+  Nodes = 1,
+  Services = 2,
+  Checks = 3,
+  Kv = 4,
+  Sessions = 5,
+  Meta = 6
+};
 
 // One row set or deleted. `key` and `value` are the row's bytes in the state database.
 struct RowChange {
@@ -69,8 +80,11 @@ struct RowChange {
 struct ChangeList {
   StateIndex index = 0;
   std::vector<RowChange> rows;
-  std::vector<Topic> topics;          // touched, without repeats
-  void clear() { rows.clear(); topics.clear(); }
+  std::vector<Topic> topics;  // touched, without repeats
+  void clear() {
+    rows.clear();
+    topics.clear();
+  }
 };
 
 // What the client of a command is told.
@@ -91,7 +105,7 @@ struct ServiceNode {
   NodeRow node;
   ServiceRow service;
 };
-struct ServiceHealth {       // one instance with all checks that decide about it
+struct ServiceHealth {  // one instance with all checks that decide about it
   NodeRow node;
   ServiceRow service;
   std::vector<CheckRow> checks;  // node checks first, then its own; by check id
@@ -101,9 +115,11 @@ struct ServiceName {
   std::vector<std::string> tags;  // union over instances, sorted
 };
 struct NodeServices {
-  NodeRow node;                       // null: no such node
-  std::vector<ServiceRow> services;   // by id
+  NodeRow node;                      // null: no such node
+  std::vector<ServiceRow> services;  // by id
 };
+
+struct Tables;
 
 class StateStore {
  public:
@@ -112,11 +128,17 @@ class StateStore {
   StateStore(StateStore&&) noexcept;
   StateStore& operator=(StateStore&&) noexcept;
 
+  // False for a command this version does not know completely: a server must stop before it,
+  // never skip it.
+  static bool understands(const pb::Command& command);
+
+  // Appends to `changes` what the command changed and sets its index. Without effect (unchanged
+  // rows, refusals) nothing is appended.
   ApplyResult apply(StateIndex index, const pb::Command& command, ChangeList& changes);
 
   // Rebuilding from disk: rows in any order, then finish_load. Corrupt rows are refused.
   Result<void> load_row(Table table, std::string_view key, std::string_view value);
-  void finish_load(StateIndex applied);
+  Result<void> finish_load(StateIndex applied);
 
   StateIndex applied() const;
   StateIndex index_of(const Topic& topic) const;
@@ -124,11 +146,11 @@ class StateStore {
 
   // Catalog. Names match without regard to case; rows come by name (services: node, then id).
   Listing<NodeRow> nodes() const;
-  NodeRow node(std::string_view name) const;       // null: none
+  NodeRow node(std::string_view name) const;  // null: none
   NodeRow node_by_id(std::string_view id) const;
   Listing<ServiceName> services() const;
   Listing<ServiceNode> service_nodes(std::string_view service) const;
-  NodeServices node_services(std::string_view node) const;  // index: index_of({Node, name})
+  NodeServices node_services(std::string_view node) const;  // index: {TopicKind::NodeServices}
   Listing<ServiceNode> services_by_address(std::string_view address) const;
   Listing<NodeRow> nodes_by_address(std::string_view address) const;
 
@@ -153,9 +175,12 @@ class StateStore {
   std::size_t service_count() const;  // instances
   std::size_t check_count() const;
   std::size_t kv_count() const;
+  // Indexes kept for things that are gone; TombstoneReap lowers it.
+  std::size_t tombstone_count() const;
+  // The index up to which reaping leaves at most `keep` tombstones; 0: nothing to do.
+  StateIndex reap_index(std::size_t keep) const;
 
  private:
-  struct Tables;
   std::unique_ptr<Tables> tables_;
 };
 
