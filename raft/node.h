@@ -1,10 +1,14 @@
 // The Raft node: core, storage and threads behind one small face.
 //
-// A proposal is answered after it was applied on this node (D9). An outcome that is not known is
-// CommitUnknown, never a failure. Times: callbacks for proposals run on the apply thread, for
-// reads on the raft thread; both must be short (post onwards).
+// A proposal is answered after it was applied on this node (D9), in log order. An outcome that is
+// not known is CommitUnknown, never a failure. Callbacks for proposals run on the apply thread,
+// for reads on the raft thread; both must be short (post onwards). Once the node has stopped they
+// run inside the call, with Stopped.
 //
-// Threading: every method may be called from any thread.
+// Threads: raft (the core; never touches the disk), raft-log (append and sync), apply. A write
+// error of the log or the hard state is never retried: it ends the process (raft.md §10).
+//
+// Threading: every method may be called from any thread, stop() from any but the node's own.
 #pragma once
 
 #include <cstdint>
@@ -29,8 +33,9 @@ class StateMachine {
   virtual ~StateMachine() = default;
   // Index the durable state had at start; the log is replayed after it.
   virtual Index applied() const = 0;
-  // Applies committed application entries in order; called on the apply thread only. Effects and
-  // the last index are persisted in one atomic write (D6). One outcome for each entry.
+  // Applies committed application entries in order, at most 1,000 or 4 MiB at once; called on the
+  // apply thread only. Effects and the last index are persisted in one atomic write (D6). One
+  // outcome for each entry.
   virtual void apply(std::span<const Entry> entries, std::vector<ApplyOutcome>& outcomes) = 0;
   // Highest index that survives a power cut (flushed); the log is kept above it (D7).
   virtual Index durable_applied() const = 0;
@@ -42,26 +47,30 @@ struct Status {
   Role role = Role::Follower;
   Term term{};
   NodeId id{};
-  NodeId leader{};        // 0: none known
+  NodeId leader{};  // 0: none known
   Index commit{}, applied{}, last{}, durable{};
   Duration last_contact{};  // since the last accepted leader message; 0 on the leader
 };
 
 struct NodeOptions {
-  std::filesystem::path directory;   // holds log/, hardstate, watermark
-  bool bootstrap = false;            // sole voter of a new cluster if the folder is empty
-  std::string address;               // host:port of our RPC, stored in the configuration
+  std::filesystem::path directory;  // holds log/, hardstate, watermark, identity, lock
+  bool bootstrap = false;           // sole voter of a new cluster if the folder is empty
+  std::string address;              // host:port of our RPC, stored in the configuration
   std::string name;
   Duration election_min = std::chrono::milliseconds(1000);
   Duration heartbeat = std::chrono::milliseconds(100);
   std::uint64_t seed = 0;
-  std::function<void(const Status&)> on_role_change;  // raft thread
+  // Raft thread, also before open() has returned; not called for a change back to what it was.
+  std::function<void(const Status&)> on_role_change;
+  // What ends the process after a write error; empty: a log line and _exit(74). For tests.
+  std::function<void(const Error&)> on_fatal;
 };
-
-enum class ReadMode { Default, Consistent };
 
 class Node {
  public:
+  // InvalidArgument: the folder is not ours or cannot be used; Corrupt: it lacks what was
+  // acknowledged before, or fails its checks; Conflict: another process uses it. The message
+  // names the path. A sole voter leads some milliseconds later: see on_role_change.
   static Result<std::unique_ptr<Node>> open(NodeOptions options, StateMachine& machine);
   virtual ~Node() = default;
 
@@ -77,7 +86,9 @@ class Node {
   // lease); the fast path of read(), no thread hop.
   virtual bool can_read_now() const = 0;
   virtual Status status() const = 0;
-  virtual void stop() = 0;  // waits for the threads; pending proposals end as Stopped
+  // Waits for the threads. A pending proposal ends as CommitUnknown if it may be in the log, else
+  // as Stopped; a pending read as Stopped.
+  virtual void stop() = 0;
 };
 
 }  // namespace fyr::raft

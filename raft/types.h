@@ -24,6 +24,9 @@ using Index = Number<struct IndexTag>;
 using NodeId = Number<struct NodeIdTag>;
 using WriteId = Number<struct WriteIdTag>;
 
+// Default: the leader's local state under its lease. Consistent: leadership is confirmed first.
+enum class ReadMode { Default, Consistent };
+
 enum class Role { Follower, Candidate, Leader };
 
 // On disk; do not renumber.
@@ -34,6 +37,12 @@ struct Entry {
   Index index;
   EntryType type = EntryType::Noop;
   std::shared_ptr<const std::string> data;
+};
+
+// Both ends are in it.
+struct IndexRange {
+  Index first, last;
+  bool operator==(const IndexRange&) const = default;
 };
 
 struct HardState {

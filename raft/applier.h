@@ -1,0 +1,71 @@
+// Feeds committed entries to the state machine and answers those who wait for them.
+//
+// A batch is at most 1,000 entries or 4 MiB (raft.md §11). Entries still in memory come with the
+// task, older ones are read from storage. Only application entries reach the machine.
+//
+// Pure apart from what the machine and `fetch` do. Owner: the apply thread.
+#pragma once
+
+#include <functional>
+#include <vector>
+
+#include "raft/node.h"
+#include "raft/outputs.h"
+
+namespace fyr::raft {
+
+using ProposeDone = std::function<void(Result<Node::Applied>)>;
+
+struct Waiter {
+  Term term;
+  Index index;
+  ProposeDone done;
+};
+
+struct Refusal {
+  ProposeDone done;
+  Error error;
+};
+
+struct ApplyTask {
+  std::vector<Refusal> refused;  // answered first
+  IndexRange range{};            // first 0: nothing to apply
+  std::vector<Entry> entries;    // the whole range, or empty: read it from storage
+  std::vector<Waiter> waiters;   // by index, within the range
+  bool flush = false;            // make the state durable at the end
+
+  bool applies() const { return range.first != Index{}; }
+  // Appends a later task, if that leaves one task of the same meaning.
+  bool merge(ApplyTask& later);
+};
+
+class Applier {
+ public:
+  using Fetch = std::function<Result<std::vector<Entry>>(IndexRange, std::size_t max_bytes)>;
+  // State is at `applied` and would be at `durable` after a power cut. Called after each batch,
+  // before those who wait are answered, and after a flush.
+  using Progress = std::function<void(Index applied, Index durable, bool flushed)>;
+
+  Applier(StateMachine& machine, Index applied, Fetch fetch, Progress progress);
+
+  // Stops at the first entry that cannot be read; everything not answered then ends as
+  // CommitUnknown.
+  Result<void> run(ApplyTask& task);
+
+ private:
+  Result<std::vector<Entry>> next_batch(ApplyTask& task, Index from);
+  void apply(std::vector<Entry>& batch);
+  void answer(ApplyTask& task, Index upto);
+  void report(bool flushed);
+
+  StateMachine& machine_;
+  Fetch fetch_;
+  Progress progress_;
+  Index applied_;
+  Index last_app_;  // last entry which the machine itself has seen
+  std::vector<Entry> apps_;
+  std::vector<ApplyOutcome> outcomes_;
+  std::size_t waiter_ = 0;  // first one of the task not answered yet
+};
+
+}  // namespace fyr::raft

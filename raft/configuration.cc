@@ -1,0 +1,119 @@
+#include "raft/configuration.h"
+
+#include <algorithm>
+
+#include "base/bytes.h"
+#include "base/check.h"
+
+namespace fyr::raft {
+namespace {
+
+constexpr char kVersion = 1;
+
+void append_text(std::string& out, const std::string& text) {
+  CHECK_MSG(text.size() <= 0xffff, "a member's text is too long");
+  append_be16(out, static_cast<std::uint16_t>(text.size()));
+  out += text;
+}
+
+void append_ids(std::string& out, const std::vector<NodeId>& ids) {
+  append_be16(out, static_cast<std::uint16_t>(ids.size()));
+  for (const NodeId id : ids) append_be64(out, id.value);
+}
+
+// Takes bytes from the front; after the first shortage everything reads as empty.
+class Reader {
+ public:
+  explicit Reader(std::string_view bytes) : rest_(bytes) {}
+
+  std::string_view bytes(std::size_t count) {
+    if (rest_.size() < count) {
+      ok_ = false;
+      rest_ = {};
+      return {};
+    }
+    const std::string_view taken = rest_.substr(0, count);
+    rest_.remove_prefix(count);
+    return taken;
+  }
+  std::uint8_t byte() {
+    const std::string_view b = bytes(1);
+    return b.empty() ? 0 : static_cast<std::uint8_t>(b[0]);
+  }
+  std::uint16_t be16() {
+    const std::uint16_t high = byte();
+    return static_cast<std::uint16_t>(high << 8 | byte());
+  }
+  std::uint64_t be64() {
+    const std::string_view b = bytes(8);
+    return b.empty() ? 0 : read_be64(b);
+  }
+  std::string text() { return std::string(bytes(be16())); }
+  std::vector<NodeId> ids() {
+    std::vector<NodeId> out;
+    for (std::uint16_t left = be16(); left > 0 && ok_; --left) out.emplace_back(be64());
+    return out;
+  }
+  bool ok() const { return ok_; }
+  bool complete() const { return ok_ && rest_.empty(); }
+
+ private:
+  std::string_view rest_;
+  bool ok_ = true;
+};
+
+}  // namespace
+
+bool Configuration::is_voter(NodeId id) const {
+  return std::ranges::find(voters, id) != voters.end() ||
+         std::ranges::find(outgoing, id) != outgoing.end();
+}
+
+Configuration single_voter(Member member) {
+  Configuration out;
+  out.voters.push_back(member.id);
+  out.members.push_back(std::move(member));
+  return out;
+}
+
+std::string encode_configuration(const Configuration& configuration) {
+  std::string out(1, kVersion);
+  append_be16(out, static_cast<std::uint16_t>(configuration.members.size()));
+  for (const Member& member : configuration.members) {
+    append_be64(out, member.id.value);
+    append_text(out, member.name);
+    append_text(out, member.address);
+    append_text(out, member.site);
+    out.push_back(static_cast<char>(member.priority));
+  }
+  append_ids(out, configuration.voters);
+  append_ids(out, configuration.outgoing);
+  append_ids(out, configuration.learners);
+  return out;
+}
+
+Result<Configuration> decode_configuration(std::string_view bytes) {
+  Reader reader(bytes);
+  const char version = static_cast<char>(reader.byte());
+  if (version != kVersion) {
+    return fail(ErrorCode::Unsupported,
+                "configuration: unknown version " + std::to_string(static_cast<int>(version)));
+  }
+  Configuration out;
+  for (std::uint16_t left = reader.be16(); left > 0 && reader.ok(); --left) {
+    Member member;
+    member.id = NodeId(reader.be64());
+    member.name = reader.text();
+    member.address = reader.text();
+    member.site = reader.text();
+    member.priority = reader.byte();
+    out.members.push_back(std::move(member));
+  }
+  out.voters = reader.ids();
+  out.outgoing = reader.ids();
+  out.learners = reader.ids();
+  if (!reader.complete()) return fail(ErrorCode::Corrupt, "configuration: wrong length");
+  return out;
+}
+
+}  // namespace fyr::raft
