@@ -49,8 +49,9 @@ struct AgentOptions {
   Duration rpc_hold_timeout = std::chrono::seconds(7);  // requests wait so long for a leader
   Duration watch_idle_expiry = std::chrono::minutes(10);
 
+  io::RouterOptions router;              // headers, blocked paths of the HTTP API
   std::string version = "1.10.11";       // shown; clients cut it at ':'
-  io::RouterOptions router;                // http_config: added headers, blocked paths
+  io::RouterOptions router;              // http_config: added headers, blocked paths
   std::string debug_config_json = "{}";  // "DebugConfig" of /v1/agent/self
 };
 
