@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "agent/swim/member.h"
 #include "base/error.h"
 #include "base/io/runtime.h"
 #include "base/net_address.h"
@@ -18,29 +19,14 @@
 
 namespace fyr::agent {
 
-enum class MemberState { Alive, Suspect, Failed, Leaving, Left };
-
-// The number Consul shows for a state in /v1/agent/members (serf): alive 1, leaving 2, left 3,
-// failed 4. Suspect shows as alive.
-int to_serf_status(MemberState state);
-
-struct Member {
-  std::string name;
-  std::string address;  // literal
-  std::uint16_t port = 0;
-  MemberState state = MemberState::Alive;
-  std::uint64_t incarnation = 0;
-  std::map<std::string, std::string> tags;  // role, dc, id, site, rpc_addr, build, vsn, ...
-};
-
 struct MembershipOptions {
   std::string name;
-  HostPort bind;                            // UDP and TCP
-  std::string advertise_address;            // literal others reach us at
-  std::uint16_t advertise_port = 0;         // 0: the bound port
+  HostPort bind;                     // UDP and TCP
+  std::string advertise_address;     // literal others reach us at
+  std::uint16_t advertise_port = 0;  // 0: the bound port
   std::map<std::string, std::string> tags;
-  std::string cluster = "dc1";              // packets of another cluster are dropped
-  std::uint64_t seed = 0;                   // of the core's randomness
+  std::string cluster = "dc1";  // packets of another cluster are dropped
+  std::uint64_t seed = 0;       // of the core's randomness
 };
 
 class Membership {
