@@ -1,6 +1,6 @@
 // HTTP/1.1 server: keep-alive, pipelining (answers in order, one send for all that are ready),
 // bounded heads, bodies and connections, TCP and unix sockets. One listening socket a thread
-// (SO_REUSEPORT). Beast parses heads; answers are built into one buffer here.
+// (SO_REUSEPORT). Heads are parsed by http_codec, answers gathered into one send.
 //
 // Threading: the handler runs on the connection's io thread. Everything on HttpExchange may be
 // called from any thread; the answer is posted to the connection's thread.
