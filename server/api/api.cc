@@ -1,0 +1,46 @@
+#include "server/api/api.h"
+
+#include "server/api/routes.h"
+
+namespace fyr::server {
+
+struct Api::Impl {
+  Impl(Server& server, io::Runtime& runtime, ApiOptions given)
+      : options(std::move(given)),
+        reads(server, runtime, options),
+        writes(server, runtime, options),
+        context{server, options, reads, writes},
+        router(options.router) {
+    add_catalog_routes(router, context);
+    add_catalog_write_routes(router, context);
+    add_health_routes(router, context);
+    add_kv_routes(router, context);
+    add_session_routes(router, context);
+    add_coordinate_routes(router, context);
+    add_status_routes(router, context);
+  }
+
+  const ApiOptions options;
+  Reads reads;
+  Writes writes;
+  ApiContext context;
+  io::HttpRouter router;
+};
+
+Api::Api(Server& server, io::Runtime& runtime, ApiOptions options)
+    : impl_(std::make_unique<Impl>(server, runtime, std::move(options))) {}
+
+Api::~Api() {
+  stop();
+}
+
+void Api::handle(std::shared_ptr<io::HttpExchange> exchange) {
+  if (!impl_->router.handle(exchange)) impl_->router.not_found(exchange);
+}
+
+void Api::stop() {
+  impl_->writes.stop();
+  impl_->reads.stop();
+}
+
+}  // namespace fyr::server

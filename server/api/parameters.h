@@ -1,0 +1,77 @@
+// Parameters that many endpoints share, and the reads made of them.
+#pragma once
+
+#include <boost/json/value.hpp>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/error.h"
+#include "base/filter.h"
+#include "base/io/http_router.h"
+#include "base/json.h"
+#include "server/api/api.h"
+#include "server/api/read_plan.h"
+
+namespace fyr::server {
+
+// "No path to datacenter" (500) unless it is empty or ours. True: answered, stop.
+bool refuse_datacenter(const io::HttpCall& call, std::string_view datacenter,
+                       const ApiOptions& options);
+bool refuse_datacenter(const io::HttpCall& call, const ApiOptions& options);  // of ?dc
+// ?ns and ?partition belong to another edition: 400. True: answered, stop.
+bool refuse_namespace(const io::HttpCall& call);
+
+// The decoded path parameter; answers 400 with `missing` and returns false if it is empty.
+bool require_tail(const io::HttpCall& call, std::string_view missing);
+
+// ?tag (all must be there, any case), ?node-meta=key:value (all must match), ?filter.
+struct RowSelection {
+  std::vector<std::string> tags;  // in lower case
+  std::vector<std::pair<std::string, std::string>> node_meta;
+  std::optional<Filter> filter;
+  std::string key;  // for CacheKey
+
+  bool matches_tags(const pb::ServiceInstance& service) const;
+  bool matches_node(const pb::Node& node) const;
+  // `json` is one encoded row.
+  bool matches_filter(std::string_view json) const;
+};
+// Answers and returns nothing if the filter is not valid.
+std::optional<RowSelection> parse_selection(const io::HttpCall& call, const FilterSchema& schema);
+
+// The service a Connect proxy stands in front of, "" for anything else.
+std::string proxy_destination(const pb::ServiceInstance& service);
+// `service`, in lower case, can be reached over Connect through this instance.
+bool speaks_connect_for(const pb::ServiceInstance& instance, std::string_view service);
+
+// [row,row,...]: `encode` appends one row or nothing.
+class RowList {
+ public:
+  explicit RowList(const RowSelection& selection) : selection_(selection) { out_ += '['; }
+  template <class Encode>
+  void add(Encode&& encode) {
+    const auto before = out_.size();
+    if (!first_) out_ += ',';
+    const auto begin = out_.size();
+    JsonWriter writer(out_);
+    encode(writer);
+    if (selection_.filter && !selection_.matches_filter(std::string_view(out_).substr(begin))) {
+      out_.resize(before);
+      return;
+    }
+    first_ = false;
+  }
+  std::string take() {
+    out_ += ']';
+    return std::move(out_);
+  }
+
+ private:
+  const RowSelection& selection_;
+  std::string out_;
+  bool first_ = true;
+};
+
+}  // namespace fyr::server
