@@ -8,6 +8,7 @@
 #include <filesystem>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -16,6 +17,7 @@
 #include "base/time.h"
 #include "command.pb.h"
 #include "raft/node.h"
+#include "server/leader/reconcile.h"
 #include "server/state/store.h"
 #include "server/watch/publisher.h"
 
@@ -26,7 +28,7 @@ struct ServerOptions {
   std::string datacenter = "dc1";
   std::string node_name;
   std::string node_id;
-  std::string rpc_address;         // host:port agents and servers reach us at
+  std::string rpc_address;  // host:port agents and servers reach us at
   bool bootstrap = false;
   int raft_multiplier = 1;
   Duration session_ttl_min = std::chrono::seconds(10);
@@ -74,7 +76,16 @@ class Server {
   std::vector<std::string> raft_peers() const;  // addresses
   raft::Status raft_status() const;
 
-  // Called on every change of leadership of this server (raft thread; only post).
+  // Starts the session's TTL anew; only a leader can. Done with the session, with NotFound if there
+  // is none (or it is just ending), or with NotLeader / NoLeader.
+  void renew_session(const std::string& id, std::function<void(Result<SessionRow>)> done);
+
+  // Gossip news about a member: if this server leads and the catalog says otherwise, it is
+  // written. Call it for every change, and for all members when leadership is gained.
+  void reconcile(const MemberFact& member);
+
+  // Called on every change of leadership of this server (raft thread; only post), and at once if it
+  // leads already.
   void on_leadership(std::function<void(bool leads)> callback);
 
  private:
