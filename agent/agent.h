@@ -51,7 +51,6 @@ struct AgentOptions {
 
   io::RouterOptions router;              // headers, blocked paths of the HTTP API
   std::string version = "1.10.11";       // shown; clients cut it at ':'
-  io::RouterOptions router;              // http_config: added headers, blocked paths
   std::string debug_config_json = "{}";  // "DebugConfig" of /v1/agent/self
 };
 

@@ -1,6 +1,7 @@
 #include "app/run_server.h"
 
-#include <boost/json/serialize.hpp>
+#include <atomic>
+#include <cstdlib>
 
 #include "app/http_front.h"
 #include "base/json.h"
@@ -47,14 +48,93 @@ const char* role_word(raft::Role role) {
   return "";
 }
 
+server::MemberFact member_fact(const agent::Member& member) {
+  const auto tag = [&](const char* name) {
+    const auto it = member.tags.find(name);
+    return it == member.tags.end() ? std::string() : it->second;
+  };
+  server::MemberFact fact;
+  fact.name = member.name;
+  fact.id = tag("id");
+  fact.address = member.address;
+  fact.server = tag("role") == "consul";
+  fact.server_port = static_cast<std::uint16_t>(std::atoi(tag("port").c_str()));
+  const std::string build = tag("build");
+  fact.version = build.substr(0, build.find(':'));
+  fact.datacenter = tag("dc");
+  switch (member.state) {
+    case agent::MemberState::Alive:
+    case agent::MemberState::Suspect:
+    case agent::MemberState::Leaving:
+      fact.liveness = server::Liveness::Alive;
+      break;
+    case agent::MemberState::Failed:
+      fact.liveness = server::Liveness::Failed;
+      break;
+    case agent::MemberState::Left:
+      fact.liveness = server::Liveness::Left;
+      break;
+  }
+  return fact;
+}
+
 }  // namespace
 
+// Keeps the catalog's view of the members: at once on news, and all of them again when we become
+// leader and once a minute, in case a write was lost with a former leader.
+struct ServerHalf::Follower : std::enable_shared_from_this<Follower> {
+  static constexpr Duration kSweep = std::chrono::seconds(60);
+
+  Follower(server::Server& s, agent::Membership& m, io::Runtime& r)
+      : server(s), membership(m), runtime(r) {}
+
+  void start() {
+    membership.on_change([weak = weak_from_this()](const agent::Member& member) {
+      if (auto self = weak.lock()) self->update(member);
+    });
+    server.on_leadership([weak = weak_from_this()](bool leads) {
+      auto self = weak.lock();
+      if (self && leads) self->runtime.post(0, [weak] { sweep_if_alive(weak); });
+    });
+    sweep();
+  }
+
+  static void sweep_if_alive(const std::weak_ptr<Follower>& weak) {
+    if (auto self = weak.lock()) self->sweep();
+  }
+
+  void sweep() {
+    if (stopped) return;
+    for (const auto& member : membership.members()) update(member);
+    timer = runtime.schedule(0, kSweep, [weak = weak_from_this()] { sweep_if_alive(weak); });
+  }
+
+  void update(const agent::Member& member) {
+    if (stopped || !server.leader().self) return;
+    const auto fact = member_fact(member);
+    if (fact.liveness == server::Liveness::Left && fact.name == server.options().node_name) return;
+    server.reconcile(fact);
+  }
+
+  server::Server& server;
+  agent::Membership& membership;
+  io::Runtime& runtime;
+  io::Timer timer;
+  std::atomic<bool> stopped{false};
+};
+
 ServerHalf::ServerHalf() = default;
+
+void ServerHalf::follow(agent::Membership& membership) {
+  follower_ = std::make_shared<Follower>(*server_, membership, *runtime_);
+  runtime_->post(0, [follower = follower_] { follower->start(); });
+}
 
 Result<std::unique_ptr<ServerHalf>> ServerHalf::open(const Settings& settings,
                                                      const Identity& identity,
                                                      io::Runtime& runtime) {
   std::unique_ptr<ServerHalf> self(new ServerHalf);
+  self->runtime_ = &runtime;
   auto server = server::Server::open(server_options(settings, identity));
   if (!server) return server.error();
   self->server_ = std::move(*server);
@@ -78,6 +158,7 @@ ServerHalf::~ServerHalf() {
 }
 
 void ServerHalf::stop() {
+  if (follower_) follower_->stopped = true;
   if (rpc_) rpc_->stop();
   if (api_) api_->stop();
   if (server_) server_->stop();

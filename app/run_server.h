@@ -31,12 +31,13 @@ class ServerHalf {
   std::string stats_json() const;
 
  private:
-  struct Duties;
+  struct Follower;
   ServerHalf();
   std::unique_ptr<server::Server> server_;
   std::unique_ptr<server::Api> api_;
   std::unique_ptr<server::RpcServer> rpc_;
-  std::unique_ptr<Duties> duties_;
+  std::shared_ptr<Follower> follower_;
+  io::Runtime* runtime_ = nullptr;
 };
 
 }  // namespace fyr::app
