@@ -8,6 +8,7 @@
 
 #include "agent/swim/core.h"
 #include "agent/swim/membership.h"
+#include "base/check.h"
 #include "base/guarded.h"
 #include "base/io/tcp_server.h"
 #include "base/io/udp_server.h"
@@ -62,7 +63,8 @@ class Engine : public std::enable_shared_from_this<Engine> {
   }
   void join(std::vector<HostPort> addresses, std::function<void(Result<int>)> done);
   void leave(std::function<void()> done);
-  void close();
+  void close();                            // on the io thread, or when none runs any more
+  void close_listener() { tcp_.reset(); }  // off the io threads, as the listener demands
 
   int thread() const { return thread_; }
   HostPort bound() const { return bound_; }
@@ -263,9 +265,7 @@ void Engine::leave(std::function<void()> done) {
 void Engine::close() {
   if (stopped_.exchange(true)) return;
   timer_.cancel();
-  if (tcp_) tcp_->stop();
   udp_.reset();
-  tcp_.reset();
   for (auto& [ticket, done] : std::exchange(joins_, {})) {
     done(fail(ErrorCode::Stopped, "membership is stopped"));
   }
@@ -316,15 +316,18 @@ Result<void> MembershipImpl::force_leave(const std::string& name, bool prune) {
 
 void MembershipImpl::stop() {
   if (std::exchange(stopped_, true)) return;
-  if (runtime_.current() == engine_->thread()) return engine_->close();
-  auto closed = std::make_shared<std::promise<void>>();
-  auto done = closed->get_future();
-  runtime_.post(engine_->thread(), [engine = engine_, closed = std::move(closed)] {
-    engine->close();
-    closed->set_value();
-  });
-  // A runtime that was stopped first runs nothing any more: then nobody else is there either.
-  if (done.wait_for(std::chrono::seconds(2)) != std::future_status::ready) engine_->close();
+  CHECK_MSG(runtime_.current() == -1, "an io thread cannot wait for itself");
+  if (runtime_.running()) {
+    std::promise<void> closed;
+    runtime_.post(engine_->thread(), [this, &closed] {
+      engine_->close();
+      closed.set_value();
+    });
+    closed.get_future().wait();
+  } else {
+    engine_->close();
+  }
+  engine_->close_listener();
 }
 
 }  // namespace

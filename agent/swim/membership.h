@@ -1,7 +1,8 @@
 // Who is in the cluster: the driver around the SWIM core (core.h). Gossip over UDP, joins and full
 // exchanges over TCP, on one port.
 //
-// Threading: every method from any thread. on_change runs on the driver's io thread; post onwards.
+// Threading: every method from any thread, but stop and the destructor not from an io thread; stop
+// before Runtime::stop(). on_change runs on the driver's io thread; post onwards.
 #pragma once
 
 #include <cstdint>
