@@ -68,7 +68,7 @@ std::optional<std::uint64_t> take_term(std::string_view& rest, std::string_view 
   if (!rest.empty() && rest[0] == '.') {
     rest.remove_prefix(1);
     for (; fraction_digits < rest.size() && is_digit(rest[fraction_digits]); ++fraction_digits) {
-      if (scale >= 1000ull * 1000 * 1000 * 1000) continue;  // finer than any unit can show
+      if (scale >= 1000000000000000000ull) continue;  // finer than any unit can show
       fraction = fraction * 10 + static_cast<std::uint64_t>(rest[fraction_digits] - '0');
       scale *= 10;
     }

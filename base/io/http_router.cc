@@ -239,8 +239,7 @@ Result<boost::json::value> HttpCall::body_json() const {
     boost::json::stream_parser parser({}, {.max_depth = 256, .allow_invalid_utf8 = true});
     boost::system::error_code failed;
     parser.write_some(text.data(), text.size(), failed);
-    if (!failed) parser.finish(failed);
-    if (!failed) return parser.release();
+    if (!failed && parser.done()) return parser.release();
   }
   return fail(value.error().code, std::string(kPrefix) + value.error().message);
 }
