@@ -1,0 +1,342 @@
+// The API over a real server in a temporary directory and real sockets on the loopback.
+#include "server/api/api.h"
+
+#include <arpa/inet.h>
+#include <gtest/gtest.h>
+#include <poll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <boost/json.hpp>
+#include <future>
+#include <map>
+#include <thread>
+
+#include "base/bytes.h"
+
+namespace fyr::server {
+namespace {
+
+namespace json = boost::json;
+using namespace std::chrono_literals;
+
+struct Reply {
+  int status = 0;
+  std::map<std::string, std::string> headers;  // names in lower case
+  std::string body;
+  json::value value() const { return json::parse(body); }
+  std::uint64_t index() const { return std::stoull(headers.at("x-consul-index")); }
+};
+
+// One keep-alive connection.
+class Client {
+ public:
+  explicit Client(std::uint16_t port) : fd_(::socket(AF_INET, SOCK_STREAM, 0)) {
+    sockaddr_in address{};
+    address.sin_family = AF_INET;
+    address.sin_port = htons(port);
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    timeval patience{20, 0};
+    ::setsockopt(fd_, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
+    if (::connect(fd_, reinterpret_cast<sockaddr*>(&address), sizeof address) != 0) {
+      ADD_FAILURE() << "cannot connect";
+    }
+  }
+  Client(Client&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
+  ~Client() {
+    if (fd_ >= 0) ::close(fd_);
+  }
+
+  void send(const std::string& method, const std::string& target, const std::string& body = "",
+            const std::string& headers = "") {
+    const std::string text = method + " " + target + " HTTP/1.1\r\nHost: x\r\n" + headers +
+                             "Content-Length: " + std::to_string(body.size()) + "\r\n\r\n" + body;
+    ASSERT_EQ(::send(fd_, text.data(), text.size(), MSG_NOSIGNAL),
+              static_cast<ssize_t>(text.size()));
+  }
+  bool answered() const {
+    pollfd waiting{fd_, POLLIN, 0};
+    return ::poll(&waiting, 1, 0) > 0;
+  }
+  Reply receive() {
+    Reply reply;
+    while (buffer_.find("\r\n\r\n") == std::string::npos && more()) {
+    }
+    const auto end = buffer_.find("\r\n\r\n");
+    if (end == std::string::npos) return reply;
+    const auto head = buffer_.substr(0, end);
+    buffer_.erase(0, end + 4);
+    reply.status = std::stoi(head.substr(9, 3));
+    for (const auto line : split(std::string_view(head).substr(head.find('\n') + 1), '\n')) {
+      const auto colon = line.find(':');
+      auto value = line.substr(colon + 1);
+      while (!value.empty() && (value.back() == '\r' || value.back() == ' ')) {
+        value.remove_suffix(1);
+      }
+      reply.headers[to_lower(line.substr(0, colon))] = trim(value);
+    }
+    const auto length = std::stoull("0" + reply.headers["content-length"]);
+    while (buffer_.size() < length && more()) {
+    }
+    reply.body = buffer_.substr(0, length);
+    buffer_.erase(0, length);
+    return reply;
+  }
+  Reply ask(const std::string& method, const std::string& target, const std::string& body = "",
+            const std::string& headers = "") {
+    send(method, target, body, headers);
+    return receive();
+  }
+
+ private:
+  bool more() {
+    char chunk[16384];
+    const auto got = ::recv(fd_, chunk, sizeof chunk, 0);
+    if (got <= 0) return false;
+    buffer_.append(chunk, static_cast<std::size_t>(got));
+    return true;
+  }
+  int fd_;
+  std::string buffer_;
+};
+
+class ApiTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    char name[] = "/tmp/fyr-api-test-XXXXXX";
+    directory_ = ::mkdtemp(name);
+    ServerOptions options;
+    options.data_dir = directory_;
+    options.node_name = "conf1";
+    options.rpc_address = "127.0.0.1:8300";
+    options.bootstrap = true;
+    auto server = Server::open(options);
+    ASSERT_TRUE(server) << server.error().message;
+    server_ = std::move(*server);
+    runtime_ = std::make_unique<io::Runtime>(2);
+    api_ = std::make_unique<Api>(*server_, *runtime_, ApiOptions{});
+    io::HttpServerOptions listen;
+    listen.listen = {{"127.0.0.1", 0}};
+    listen.max_connections_per_client = 5000;
+    auto http = io::HttpServer::listen(
+        *runtime_, listen,
+        [this](std::shared_ptr<io::HttpExchange> exchange) { api_->handle(std::move(exchange)); });
+    ASSERT_TRUE(http) << http.error().message;
+    http_ = std::move(*http);
+    runtime_->start();
+    port_ = http_->bound().at(0).port;
+    // Reads are held until there is a leader.
+    EXPECT_EQ(client().ask("GET", "/v1/catalog/nodes").status, 200);
+  }
+  void TearDown() override {
+    if (api_) api_->stop();
+    if (http_) http_->stop();
+    if (runtime_) runtime_->stop();
+    http_.reset();
+    api_.reset();
+    server_.reset();
+    std::filesystem::remove_all(directory_);
+  }
+
+  Client client() const { return Client(port_); }
+  void put(const std::string& target, const std::string& body) {
+    const auto reply = client().ask("PUT", target, body);
+    ASSERT_EQ(reply.status, 200) << reply.body;
+  }
+  void register_instance(const std::string& id, const std::string& status,
+                         const std::string& output = "", const std::string& service = "web") {
+    put("/v1/catalog/register",
+        R"({"Node":"n-)" + id + R"(","Address":"10.0.0.1","Service":{"ID":")" + id +
+            R"(","Service":")" + service + R"(","Port":80},"Check":{"CheckID":"c-)" + id +
+            R"(","Name":"c","ServiceID":")" + id + R"(","Status":")" + status + R"(","Output":")" +
+            output + R"("}})");
+  }
+  // Subscriptions of waiters; the server keeps one of its own.
+  std::size_t subscriptions() const { return server_->publisher().size() - own_subscriptions_; }
+  void wait_for_subscriptions(std::size_t count) const {
+    const auto deadline = now() + 10s;
+    while (subscriptions() != count && now() < deadline) std::this_thread::yield();
+    EXPECT_EQ(subscriptions(), count);
+  }
+  void count_own_subscriptions() { own_subscriptions_ = server_->publisher().size(); }
+
+  std::filesystem::path directory_;
+  std::unique_ptr<Server> server_;
+  std::unique_ptr<io::Runtime> runtime_;
+  std::unique_ptr<Api> api_;
+  std::unique_ptr<io::HttpServer> http_;
+  std::uint16_t port_ = 0;
+  std::size_t own_subscriptions_ = 0;
+};
+
+TEST_F(ApiTest, KeepsValuesAndSaysTheIndexAlsoForWhatIsNotThere) {
+  auto c = client();
+  const auto missing = c.ask("GET", "/v1/kv/a");
+  EXPECT_EQ(missing.status, 404);
+  EXPECT_GE(missing.index(), 1u);
+  EXPECT_EQ(missing.headers.at("x-consul-knownleader"), "true");
+  EXPECT_EQ(c.ask("PUT", "/v1/kv/a?flags=7", "hello").body, "true");
+  const auto found = c.ask("GET", "/v1/kv/a");
+  EXPECT_EQ(found.value().at(0).at("Value").as_string(), "aGVsbG8=");
+  EXPECT_EQ(found.value().at(0).at("ModifyIndex").to_number<std::uint64_t>(), found.index());
+  EXPECT_EQ(c.ask("GET", "/v1/kv/a?raw").body, "hello");
+  EXPECT_EQ(c.ask("PUT", "/v1/kv/a?cas=1", "x").body, "false");
+  EXPECT_EQ(c.ask("DELETE", "/v1/kv/a").body, "true");
+  const auto gone = c.ask("GET", "/v1/kv/a");
+  EXPECT_EQ(gone.status, 404);
+  EXPECT_GT(gone.index(), found.index());
+}
+
+TEST_F(ApiTest, RefusesValuesAboveTheLimitAndKeepsNothingOfThem) {
+  auto c = client();
+  EXPECT_EQ(c.ask("PUT", "/v1/kv/max", std::string(512 * 1024, 'a')).status, 200);
+  const auto refused = c.ask("PUT", "/v1/kv/over", std::string(512 * 1024 + 1, 'a'));
+  EXPECT_EQ(refused.status, 413);
+  EXPECT_NE(refused.body.find("too large"), std::string::npos);
+  EXPECT_EQ(c.ask("GET", "/v1/kv/over").status, 404);
+}
+
+TEST_F(ApiTest, WakesAWaiterOnItsOwnChangeOnly) {
+  register_instance("w1", "passing");
+  auto c = client();
+  const auto first = c.ask("GET", "/v1/health/service/web");
+  const auto waiting = "/v1/health/service/web?index=" + std::to_string(first.index());
+  count_own_subscriptions();
+  c.send("GET", waiting + "&wait=60s");
+  wait_for_subscriptions(1);
+  register_instance("o1", "passing", "", "other");
+  EXPECT_FALSE(c.answered());
+  register_instance("w1", "critical");
+  const auto woken = c.receive();
+  EXPECT_GT(woken.index(), first.index());
+  EXPECT_EQ(woken.value().at(0).at("Checks").at(0).at("Status").as_string(), "critical");
+  wait_for_subscriptions(0);
+}
+
+TEST_F(ApiTest, LeavesAWaiterAloneWhenItsOwnAnswerStaysTheSame) {
+  register_instance("w1", "passing");
+  register_instance("w2", "critical", "one");
+  auto c = client();
+  const auto first = c.ask("GET", "/v1/health/service/web?passing");
+  count_own_subscriptions();
+  c.send("GET", "/v1/health/service/web?passing&wait=60s&index=" + std::to_string(first.index()));
+  wait_for_subscriptions(1);
+  register_instance("w2", "critical", "two");
+  register_instance("w2", "passing", "three");
+  const auto woken = c.receive();
+  EXPECT_EQ(woken.value().as_array().size(), 2u);
+}
+
+TEST_F(ApiTest, AnswersAWaiterWithTheSameIndexWhenItsTimeIsOver) {
+  put("/v1/kv/a", "1");
+  auto c = client();
+  const auto first = c.ask("GET", "/v1/kv/a");
+  const auto begin = now();
+  const auto same = c.ask("GET", "/v1/kv/a?wait=200ms&index=" + std::to_string(first.index()));
+  EXPECT_GE(now() - begin, 200ms);
+  EXPECT_EQ(same.index(), first.index());
+  EXPECT_EQ(same.body, first.body);
+}
+
+TEST_F(ApiTest, ForgetsAWaiterWhoseClientWentAway) {
+  count_own_subscriptions();
+  {
+    auto c = client();
+    c.send("GET", "/v1/kv/none?index=1000000&wait=60s");
+    wait_for_subscriptions(1);
+  }
+  wait_for_subscriptions(0);
+}
+
+TEST_F(ApiTest, SharesOneSubscriptionBetweenEqualWaiters) {
+  register_instance("w1", "passing");
+  const auto index = client().ask("GET", "/v1/health/service/web").index();
+  count_own_subscriptions();
+  std::vector<Client> clients;
+  for (int i = 0; i < 200; ++i) {
+    clients.push_back(client());
+    clients.back().send("GET", "/v1/health/service/web?wait=60s&index=" + std::to_string(index));
+  }
+  // All 200 have parked once another request on each connection would only be queued; a change
+  // that comes before the last has parked is answered to it at once all the same.
+  register_instance("w1", "warning");
+  for (auto& c : clients) {
+    const auto woken = c.receive();
+    EXPECT_GT(woken.index(), index);
+  }
+  EXPECT_LE(subscriptions(), 2u);
+  wait_for_subscriptions(0);
+}
+
+TEST_F(ApiTest, AnswersWhatWaitsWhenItStops) {
+  count_own_subscriptions();
+  auto c = client();
+  c.send("GET", "/v1/kv/none?index=1000000&wait=60s");
+  wait_for_subscriptions(1);
+  api_->stop();
+  EXPECT_EQ(c.receive().status, 404);
+}
+
+TEST_F(ApiTest, ShowsAChangeInTheVeryNextRead) {
+  auto c = client();
+  for (int port = 1; port <= 50; ++port) {
+    const auto body = R"({"Node":"n","Address":"10.0.0.1","Service":{"Service":"s","Port":)" +
+                      std::to_string(port) + "}}";
+    EXPECT_EQ(c.ask("PUT", "/v1/catalog/register", body).body, "true");
+    const auto read = c.ask("GET", "/v1/health/service/s").value();
+    EXPECT_EQ(read.at(0).at("Service").at("Port").as_int64(), port);
+  }
+}
+
+TEST_F(ApiTest, NamesWhatIsWrongWithARegistration) {
+  auto c = client();
+  const auto refused = [&](const std::string& body) {
+    const auto reply = c.ask("PUT", "/v1/catalog/register", body);
+    return std::to_string(reply.status) + " " + reply.body;
+  };
+  EXPECT_EQ(refused(R"({"Address":"1.1.1.1"})"), "500 Must provide node");
+  EXPECT_EQ(refused(R"({"Node":"x"})"), "500 Must provide address if SkipNodeUpdate is not set");
+  EXPECT_EQ(refused(R"({"Node":"x","Address":"1.1.1.1","Datacenter":"mars"})"),
+            "500 No path to datacenter");
+  EXPECT_EQ(refused(R"({"Node":"x","Address":"1.1.1.1","Unknown":1})"),
+            "400 Request decode failed: json: unknown field \"Unknown\"");
+  EXPECT_EQ(refused(""), "400 Request decode failed: EOF");
+  EXPECT_NE(refused(R"({"Node":"x","Address":"1","Service":{"Service":"s","Port":70000}})")
+                .find("Service.Port"),
+            std::string::npos);
+  EXPECT_NE(refused(R"({"Node":"x","Address":"1","Check":{"Name":"c","Status":"fluffy"}})")
+                .find("Check.Status"),
+            std::string::npos);
+  EXPECT_EQ(c.ask("GET", "/v1/catalog/node/x").body, "null");
+}
+
+TEST_F(ApiTest, CompressesTheSharedAnswerForThoseWhoAskForIt) {
+  for (int i = 0; i < 10; ++i) register_instance("w" + std::to_string(i), "passing");
+  auto c = client();
+  const auto plain = c.ask("GET", "/v1/health/service/web");
+  const auto packed = c.ask("GET", "/v1/health/service/web", "", "Accept-Encoding: gzip\r\n");
+  EXPECT_EQ(plain.headers.count("content-encoding"), 0u);
+  EXPECT_EQ(packed.headers.at("content-encoding"), "gzip");
+  EXPECT_LT(packed.body.size(), plain.body.size() / 2);
+}
+
+TEST_F(ApiTest, GivesEverySessionTheNodeItWasAskedOn) {
+  put("/v1/catalog/register",
+      R"({"Node":"conf1","Address":"127.0.0.1","Check":{"CheckID":"serfHealth","Name":"s",)"
+      R"("Status":"passing"}})");
+  auto c = client();
+  const auto made = c.ask("PUT", "/v1/session/create", R"({"TTL":"10s"})");
+  ASSERT_EQ(made.status, 200) << made.body;
+  const std::string id(made.value().at("ID").as_string());
+  const auto info = c.ask("GET", "/v1/session/info/" + id).value();
+  EXPECT_EQ(info.at(0).at("Node").as_string(), "conf1");
+  EXPECT_EQ(info.at(0).at("LockDelay").as_int64(), 15'000'000'000);
+  EXPECT_EQ(c.ask("PUT", "/v1/kv/lock?acquire=" + id, "me").body, "true");
+  EXPECT_EQ(c.ask("PUT", "/v1/session/renew/" + id).status, 200);
+  EXPECT_EQ(c.ask("PUT", "/v1/session/destroy/" + id).body, "true");
+  EXPECT_EQ(c.ask("GET", "/v1/session/info/" + id).body, "[]");
+  EXPECT_EQ(c.ask("PUT", "/v1/session/renew/" + id).status, 404);
+}
+
+}  // namespace
+}  // namespace fyr::server
