@@ -63,12 +63,12 @@ std::optional<std::uint64_t> take_term(std::string_view& rest, std::string_view 
   }
   rest.remove_prefix(digits);
   std::uint64_t fraction = 0;
-  std::uint64_t scale = 1;
+  double scale = 1;
   std::size_t fraction_digits = 0;
   if (!rest.empty() && rest[0] == '.') {
     rest.remove_prefix(1);
     for (; fraction_digits < rest.size() && is_digit(rest[fraction_digits]); ++fraction_digits) {
-      if (scale >= 1000000000000000000ull) continue;  // finer than any unit can show
+      if (fraction > (kMaxMagnitude - 1) / 10) continue;  // finer than any unit can show
       fraction = fraction * 10 + static_cast<std::uint64_t>(rest[fraction_digits] - '0');
       scale *= 10;
     }
@@ -87,9 +87,8 @@ std::optional<std::uint64_t> take_term(std::string_view& rest, std::string_view 
   for (const auto& unit : kUnits) {
     if (unit.name != name) continue;
     if (integer > kMaxMagnitude / unit.nanoseconds) return std::nullopt;
-    const auto part = static_cast<std::uint64_t>(
-        static_cast<double>(fraction) *
-        (static_cast<double>(unit.nanoseconds) / static_cast<double>(scale)));
+    const auto part = static_cast<std::uint64_t>(static_cast<double>(fraction) *
+                                                 (static_cast<double>(unit.nanoseconds) / scale));
     const auto total = integer * unit.nanoseconds + part;
     if (total > kMaxMagnitude) return std::nullopt;
     return total;
