@@ -62,7 +62,6 @@ class Applier {
   Fetch fetch_;
   Progress progress_;
   Index applied_;
-  Index last_app_;  // last entry which the machine itself has seen
   std::vector<Entry> apps_;
   std::vector<ApplyOutcome> outcomes_;
   std::size_t waiter_ = 0;  // first one of the task not answered yet

@@ -39,16 +39,18 @@ bool same_prefix(const CoreView& a, const CoreView& b) {
   const Index low = std::max(a.base, b.base).next();
   const Index high = std::min(a.last, b.last);
   if (low > high) return true;
-  if (term_at(a, low) != term_at(b, low) || term_at(a, high) != term_at(b, high)) return false;
-  return std::ranges::all_of(a.runs, [&](const TermRun& run) {
-    return run.first < low || run.first > high || term_at(b, run.first) == run.term;
-  });
+  // Terms change only where a run begins, in one or the other.
+  const auto agree_at_runs_of = [&](const CoreView& view) {
+    return std::ranges::all_of(view.runs, [&](const TermRun& run) {
+      return run.first < low || run.first > high || term_at(a, run.first) == term_at(b, run.first);
+    });
+  };
+  return term_at(a, low) == term_at(b, low) && agree_at_runs_of(a) && agree_at_runs_of(b);
 }
 
 }  // namespace
 
-Broken Invariants::check(const Core& core) {
-  CoreView now = core.view();
+Broken Invariants::check(CoreView now) {
   Broken broken = check_shape(now);
   if (!broken && before_) broken = check_step(*before_, now);
   before_ = std::move(now);

@@ -15,7 +15,7 @@ class Invariants {
  public:
   explicit Invariants(const CoreConfig& config) : config_(config) {}
   // The first broken invariant in words; none: all hold.
-  std::optional<std::string> check(const Core& core);
+  std::optional<std::string> check(CoreView now);
 
  private:
   std::optional<std::string> check_shape(const CoreView& now) const;

@@ -85,9 +85,17 @@ Result<Identity> open_identity(const fs::path& directory) {
   return *identity;
 }
 
-Error as_unusable(const Error& error) {
-  return fail(error.code == ErrorCode::Internal ? ErrorCode::InvalidArgument : error.code,
-              error.message);
+// What the system says about the folder or a file in it, as an error about the folder.
+Error as_unusable(const fs::path& directory, const Error& error) {
+  switch (error.code) {
+    case ErrorCode::Conflict:
+    case ErrorCode::Corrupt:
+    case ErrorCode::Unsupported:
+      return error;
+    default:
+      return fail(ErrorCode::InvalidArgument,
+                  directory.string() + ": cannot be used: " + error.message);
+  }
 }
 
 std::string in_words(Index index, Term term) {
@@ -98,13 +106,14 @@ std::string in_words(Index index, Term term) {
 
 Result<std::unique_ptr<RocksStorage>> RocksStorage::open(const RocksStorageOptions& options) {
   const fs::path& directory = options.directory;
-  if (auto done = io::make_directories(directory); !done) return as_unusable(done.error());
+  if (auto done = io::make_directories(directory); !done)
+    return as_unusable(directory, done.error());
   // Before anything is written into it.
   if (auto done = refuse_foreign(directory); !done) return done.error();
   auto lock = io::FileLock::acquire(directory / kLock);
-  if (!lock) return as_unusable(lock.error());
+  if (!lock) return as_unusable(directory, lock.error());
   auto identity = open_identity(directory);
-  if (!identity) return as_unusable(identity.error());
+  if (!identity) return as_unusable(directory, identity.error());
   auto hard_state = HardStateFile::open(directory / kHardState);
   if (!hard_state) return hard_state.error();
   auto watermark = WatermarkFile::open(directory / kWatermark);
