@@ -1,6 +1,7 @@
 // Reading flags and files into Settings by the table; see settings.h.
 #include <algorithm>
 #include <charconv>
+#include <cmath>
 #include <filesystem>
 
 #include "app/settings.h"
@@ -29,6 +30,7 @@ class Loader {
  public:
   LoadedSettings take() { return std::move(loaded_); }
   Settings& settings() { return loaded_.settings; }
+  const SettingSources& sources() const { return sources_; }
 
   void error(std::string message) { loaded_.errors.push_back(std::move(message)); }
 
@@ -66,9 +68,12 @@ class Loader {
     SettingValue out;
     out.where = "-" + std::string(setting.flag);
     if (setting.type == SettingType::NoEffect) {
+      if (setting.flag == "hcl" && !value.empty())
+        return error("-hcl: HCL is not read by this version; write it as JSON");
       loaded_.settings.warnings.push_back(out.where + " has no effect in fyr");
       return;
     }
+    sources_[std::string(setting.key)] = out.where;
     std::string problem;
     switch (setting.type) {
       case SettingType::Bool:
@@ -129,6 +134,7 @@ class Loader {
       loaded_.settings.warnings.push_back(out.where + " has no effect in fyr");
       return;
     }
+    sources_[std::string(setting.key)] = file;
     const std::string problem = read_json(setting, value, out);
     if (!problem.empty())
       return error("failed to parse " + file + ": " + std::string(setting.key) + ": " + problem);
@@ -157,6 +163,8 @@ class Loader {
         return read_list(value, out.list);
       case SettingType::Map:
         return read_map(value, out.map);
+      case SettingType::DurationMap:
+        return read_durations(value, out);
       case SettingType::Json:
         if (!value.is_object() && !value.is_array())
           return "must be an object or a list of objects";
@@ -190,9 +198,8 @@ class Loader {
                                  std::int64_t& out) {
     if (value.is_int64()) {
       out = value.get_int64();
-    } else if (value.is_double() &&
-               value.get_double() ==
-                   static_cast<double>(static_cast<std::int32_t>(value.get_double()))) {
+    } else if (value.is_double() && std::abs(value.get_double()) < 1e15 &&
+               value.get_double() == std::trunc(value.get_double())) {
       out = static_cast<std::int64_t>(value.get_double());
     } else {
       return "must be a whole number";
@@ -229,6 +236,14 @@ class Loader {
     return {};
   }
 
+  static std::string read_durations(const json::value& value, SettingValue& out) {
+    if (auto problem = read_map(value, out.map); !problem.empty()) return problem;
+    for (const auto& [name, text] : out.map)
+      if (auto problem = read_duration(text, out.durations[name]); !problem.empty())
+        return name + ": " + problem;
+    return {};
+  }
+
   static std::string read_pair(const std::string& text, std::map<std::string, std::string>& out) {
     const auto colon = text.find(':');
     const std::string key = text.substr(0, colon);
@@ -238,6 +253,7 @@ class Loader {
   }
 
   LoadedSettings loaded_;
+  SettingSources sources_;
 };
 
 struct Flag {
@@ -268,7 +284,7 @@ std::vector<Flag> read_flags(const std::vector<std::string>& arguments, Loader& 
       continue;
     }
     static constexpr std::string_view kSwitches[] = {
-        "ui", "hcl", "syslog", "rejoin", "disable-host-node-id", "disable-keyring-file"};
+        "ui", "syslog", "rejoin", "disable-host-node-id", "disable-keyring-file"};
     const bool is_switch = setting && (setting->type == SettingType::Bool ||
                                        std::ranges::find(kSwitches, name) != std::end(kSwitches));
     if (!has_value && !is_switch) {
@@ -306,7 +322,7 @@ LoadedSettings load_settings(const std::vector<std::string>& arguments) {
   for (const auto& flag : flags)
     if (flag.setting) loader.set_flag(*flag.setting, flag.value);
   LoadedSettings loaded = loader.take();
-  finish_settings(loaded.settings, loaded.errors);
+  finish_settings(loaded.settings, loader.sources(), private_addresses(), loaded.errors);
   return loaded;
 }
 
@@ -314,7 +330,7 @@ LoadedSettings load_setting_files(const std::vector<std::string>& paths) {
   Loader loader;
   for (const auto& path : paths) loader.load_path(path);
   LoadedSettings loaded = loader.take();
-  finish_settings(loaded.settings, loaded.errors);
+  finish_settings(loaded.settings, loader.sources(), private_addresses(), loaded.errors);
   return loaded;
 }
 

@@ -58,8 +58,7 @@ auto definitions(std::vector<Definition> S::*member) {
   };
 }
 void set_service_ttl(S& s, const V& v) {
-  for (const auto& [service, ttl] : v.map)
-    if (auto parsed = parse_duration(ttl)) s.dns.service_ttl[service] = *parsed;
+  for (const auto& [service, ttl] : v.durations) s.dns.service_ttl[service] = ttl;
 }
 void set_leave_on_terminate(S& s, const V& v) {
   s.leave_on_terminate = v.boolean;
@@ -160,8 +159,8 @@ std::vector<Setting> dns_settings() {
        list_of(&S::recursors)},
       {"dns_config.node_ttl", "", T::Duration, "0s", 0, 0, true, "TTL of node answers",
        [](S& s, const V& v) { s.dns.node_ttl = v.duration; }},
-      {"dns_config.service_ttl", "", T::Map, "", 0, 0, true, "TTL by service name or prefix*",
-       set_service_ttl},
+      {"dns_config.service_ttl", "", T::DurationMap, "", 0, 0, true,
+       "TTL by service name or prefix*", set_service_ttl},
       {"dns_config.only_passing", "", T::Bool, "false", 0, 0, true, "leave warning instances out",
        dns_flag(&DnsSettings::only_passing)},
       {"dns_config.allow_stale", "", T::Bool, "true", 0, 0, true, "answer from local data",
@@ -318,6 +317,40 @@ std::vector<Setting> process_settings() {
       accepted("skip_leave_on_int"),
       accepted("hcl", "hcl"),
       accepted("config_format", "config-format"),
+      accepted("acl.token_replication"),
+      accepted("acl_agent_token"),
+      accepted("acl_agent_master_token"),
+      accepted("acl_down_policy"),
+      accepted("acl_enable_key_list_policy"),
+      accepted("acl_enforce_version_8"),
+      accepted("acl_replication_token"),
+      accepted("acl_token"),
+      accepted("acl_ttl"),
+      accepted("enable_acl_replication"),
+      accepted("advertise_addr_ipv4"),
+      accepted("advertise_addr_ipv6"),
+      accepted("advertise_addr_wan_ipv4"),
+      accepted("advertise_addr_wan_ipv6"),
+      accepted("advertise_reconnect_timeout"),
+      accepted("audit"),
+      accepted("check_reap_interval"),
+      accepted("disable_http_unprintable_char_filter"),
+      accepted("discovery_max_stale"),
+      accepted("enable_agent_tls_for_checks"),
+      accepted("license_path"),
+      accepted("non_voting_server"),
+      accepted("read_replica"),
+      accepted("primary_gateways"),
+      accepted("primary_gateways_interval"),
+      accepted("retry_interval_wan"),
+      accepted("retry_max_wan"),
+      accepted("serf_lan_allowed_cidrs"),
+      accepted("serf_wan_allowed_cidrs"),
+      accepted("server_name"),
+      accepted("tagged_addresses"),
+      accepted("tls_cipher_suites"),
+      accepted("tls_min_version"),
+      accepted("tls_prefer_server_cipher_suites"),
       silent("disable_update_check"),
       silent("disable_host_node_id", "disable-host-node-id"),
       silent("disable_remote_exec"),

@@ -17,8 +17,9 @@ enum class SettingType {
   Int,
   String,
   Duration,
-  List,      // strings; several values add up
-  Map,       // string to string
+  List,  // strings; several values add up
+  Map,   // string to string
+  DurationMap,
   Json,      // handed on as it is
   NoEffect,  // Consul knows it, fyr accepts it without effect, with a warning
   Silent,    // accepted without effect and without a word: it asks for what fyr does anyway
@@ -31,6 +32,7 @@ struct SettingValue {
   std::string text;
   std::vector<std::string> list;
   std::map<std::string, std::string> map;
+  std::map<std::string, Duration> durations;
   boost::json::value json;
   std::string where;
 };
