@@ -5,6 +5,7 @@
 // null is returned and `ready` runs once, later, on the io thread `thread`.
 #pragma once
 
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <string>
@@ -24,7 +25,7 @@ struct ServiceRecord {
   std::string node_address;     // literal or host name
   std::string service_address;  // empty: the node's
   std::uint16_t port = 0;
-  Health health = Health::Passing;   // worst of its own and its node's checks
+  Health health = Health::Passing;  // worst of its own and its node's checks
   int weight_passing = 1;
   int weight_warning = 1;
   std::vector<std::string> tags;
@@ -44,6 +45,7 @@ struct NodeRecord {
   std::string name;
   std::string address;
   std::vector<std::pair<std::string, std::string>> meta;
+  bool is_service = false;  // find_address only: `name` is a service's, whose own address it is
 };
 
 using ServiceReady = std::function<void(Result<std::shared_ptr<const ServiceRecords>>)>;
@@ -52,6 +54,9 @@ using NodesReady = std::function<void(Result<std::vector<NodeRecord>>)>;
 class NameSource {
  public:
   virtual ~NameSource() = default;
+  // The records if they are known without waiting, else null: the path of nearly all queries, which
+  // therefore costs no callback. Never starts anything.
+  virtual std::shared_ptr<const ServiceRecords> peek_service(const std::string&) { return nullptr; }
   // `name` lower case.
   virtual std::shared_ptr<const ServiceRecords> find_service(const std::string& name, int thread,
                                                              ServiceReady ready) = 0;
