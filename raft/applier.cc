@@ -36,7 +36,8 @@ Applier::Applier(StateMachine& machine, Index applied, Fetch fetch, Progress pro
     : machine_(machine),
       fetch_(std::move(fetch)),
       progress_(std::move(progress)),
-      applied_(applied) {}
+      applied_(applied),
+      last_app_(machine.applied()) {}
 
 Result<void> Applier::run(ApplyTask& task) {
   for (Refusal& refusal : task.refused) refusal.done(std::move(refusal.error));
@@ -94,11 +95,15 @@ void Applier::apply(std::vector<Entry>& batch) {
   if (apps_.empty()) return;
   machine_.apply(apps_, outcomes_);
   CHECK_MSG(outcomes_.size() == apps_.size(), "one outcome for each entry");
+  last_app_ = apps_.back().index;
 }
 
 void Applier::report(bool flushed) {
-  // What the machine says, even where later entries were not for it: a restart begins there.
-  progress_(applied_, machine_.durable_applied(), flushed);
+  // Entries that are not for the machine leave nothing to be made durable. Never back: behind such
+  // an entry the next one for the machine is applied, but not durable yet.
+  const Index durable = machine_.durable_applied();
+  durable_ = std::max(durable_, durable >= last_app_ ? applied_ : durable);
+  progress_(applied_, durable_, flushed);
 }
 
 void Applier::answer(ApplyTask& task, Index upto) {

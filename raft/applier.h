@@ -62,6 +62,8 @@ class Applier {
   Fetch fetch_;
   Progress progress_;
   Index applied_;
+  Index last_app_;   // last entry which the machine itself has seen
+  Index durable_{};  // as reported last
   std::vector<Entry> apps_;
   std::vector<ApplyOutcome> outcomes_;
   std::size_t waiter_ = 0;  // first one of the task not answered yet
