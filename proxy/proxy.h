@@ -58,8 +58,8 @@ class Proxy {
 
  private:
   struct Impl;
-  explicit Proxy(std::unique_ptr<Impl> impl);
-  std::unique_ptr<Impl> impl_;
+  explicit Proxy(std::shared_ptr<Impl> impl);
+  std::shared_ptr<Impl> impl_;  // shared with posted tasks
 };
 
 }  // namespace fyr::proxy

@@ -1,0 +1,224 @@
+#include "proxy/control.h"
+
+#include <algorithm>
+
+#include "base/log.h"
+
+namespace fyr::proxy {
+namespace {
+
+const char* to_text(LocalState state) {
+  switch (state) {
+    case LocalState::Unknown:
+      return "UNKNOWN";
+    case LocalState::Up:
+      return "UP";
+    case LocalState::Suspect:
+      return "SUSPECT";
+    case LocalState::Down:
+      return "DOWN";
+  }
+  return "?";
+}
+
+std::shared_ptr<Endpoint> make_endpoint(const EndpointMember& member) {
+  auto endpoint = std::make_shared<Endpoint>(member.key, member.info.id);
+  const std::string& address = member.info.address;
+  const auto parsed = IpAddress::parse(address == "localhost" ? "127.0.0.1" : address);
+  if (parsed && member.info.port != 0) {
+    endpoint->address = to_socket_address(*parsed, member.info.port);
+    endpoint->resolved = true;
+  }
+  endpoint->address_text = HostPort{address, member.info.port}.to_string();
+  return endpoint;
+}
+
+}  // namespace
+
+ListenerControl::ListenerControl(io::Runtime& runtime, int home, EventLoop& loop,
+                                 std::shared_ptr<ListenerShared> shared, Publisher publisher,
+                                 std::uint64_t seed)
+    : runtime_(runtime),
+      home_(home),
+      loop_(loop),
+      shared_(std::move(shared)),
+      publisher_(std::move(publisher)),
+      set_(EndpointSetConfig{shared_->config.only_passing, std::chrono::seconds(30)}),
+      detector_(shared_->config.health_check, shared_->config.outlier, shared_->config.stall,
+                shared_->config.protocol == Protocol::Http, seed),
+      prober_(loop, shared_->config.health_check,
+              [this](const Probe& probe, ProbeOutcome outcome, int status) {
+                carry_out(detector_.probe_done(loop_.now(), probe, outcome, status));
+              }),
+      view_(std::make_shared<const ListenerView>()) {}
+
+void ListenerControl::post(std::function<void(ListenerControl&)> task) {
+  runtime_.post(home_, [weak = weak_from_this(), task = std::move(task)] {
+    const auto self = weak.lock();
+    if (!self || self->closed_) return;
+    self->loop_.run([&] { task(*self); });
+  });
+}
+
+void ListenerControl::offer(EndpointUpdate update) {
+  post([update = std::move(update)](ListenerControl& self) { self.apply(update); });
+}
+
+void ListenerControl::report(EndpointFact fact) {
+  post([fact = std::move(fact)](ListenerControl& self) { self.handle(fact); });
+}
+
+std::shared_ptr<const ListenerView> ListenerControl::view() const {
+  return view_.read([](const auto& view) { return view; });
+}
+
+void ListenerControl::close() {
+  closed_ = true;
+  timer_.cancel();
+  prober_.cancel_all();
+}
+
+void ListenerControl::apply(EndpointUpdate update) {
+  const auto verdict = set_.offer(loop_.now(), std::move(update));
+  if (verdict == EndpointSet::Verdict::Applied) {
+    members_changed();
+  } else {
+    if (verdict == EndpointSet::Verdict::Held) {
+      log::warn("proxy", "listener {}: an update that contradicts the known endpoints is held",
+                shared_->config.name);
+    }
+    publish_view();
+    schedule();
+  }
+}
+
+// Objects of endpoints that stay are kept: their counters, pools and credits go on.
+void ListenerControl::members_changed() {
+  std::map<std::string, std::shared_ptr<Endpoint>> kept;
+  auto table = std::make_shared<EndpointTable>();
+  table->version = ++version_;
+  std::vector<std::string> keys;
+  for (const auto& member : set_.members()) {
+    auto& endpoint = kept[member.key];
+    const auto known = endpoints_.find(member.key);
+    endpoint = known != endpoints_.end() ? known->second : make_endpoint(member);
+    if (known == endpoints_.end() && !endpoint->resolved) {
+      log::warn("proxy", "listener {}: endpoint {} has no usable address: {}", shared_->config.name,
+                member.info.id, endpoint->address_text);
+    }
+    endpoint->weight.store(member.weight, std::memory_order_relaxed);
+    table->endpoints.push_back(endpoint);
+    keys.push_back(member.key);
+  }
+  endpoints_ = std::move(kept);
+  std::erase_if(seen_success_,
+                [&](const auto& entry) { return !endpoints_.contains(entry.first); });
+  publisher_.table(std::move(table));
+  carry_out(detector_.set_endpoints(loop_.now(), keys));
+}
+
+void ListenerControl::handle(const EndpointFact& fact) {
+  const Instant now = loop_.now();
+  switch (fact.kind) {
+    case EndpointFact::Kind::ConnectFailed:
+      carry_out(detector_.connect_failed(now, fact.key));
+      break;
+    case EndpointFact::Kind::ConnectSucceeded:
+      carry_out(detector_.connect_succeeded(now, fact.key));
+      break;
+    case EndpointFact::Kind::GatewayError:
+      carry_out(detector_.gateway_error(now, fact.key));
+      break;
+    case EndpointFact::Kind::RequestSucceeded:
+      carry_out(detector_.request_succeeded(now, fact.key, now));
+      break;
+    case EndpointFact::Kind::StallSuspected:
+      carry_out(detector_.stall_suspected(now, fact.key));
+      break;
+  }
+  const auto known = endpoints_.find(fact.key);
+  const auto* health = detector_.find(fact.key);
+  if (known == endpoints_.end() || health == nullptr) return;
+  const bool troubled = health->connect_failures > 0 || health->gateway_errors > 0;
+  known->second->troubled.store(troubled, std::memory_order_relaxed);
+}
+
+void ListenerControl::apply_verdict(const Verdict& verdict) {
+  const auto known = endpoints_.find(verdict.key);
+  if (known == endpoints_.end()) return;
+  Endpoint& endpoint = *known->second;
+  const bool up = verdict.state == LocalState::Unknown || verdict.state == LocalState::Up;
+  const bool healthy = up && !verdict.ejected;
+  const bool was = endpoint.healthy.exchange(healthy, std::memory_order_relaxed);
+  endpoint.last_resort.store(!verdict.unreachable, std::memory_order_relaxed);
+  if (was != healthy || verdict.abandon) {
+    log::info("proxy", "listener {}: endpoint {} is {}{}", shared_->config.name, endpoint.id,
+              to_text(verdict.state), verdict.ejected ? ", ejected" : "");
+    publisher_.changed(verdict.key, verdict.abandon);
+  }
+}
+
+void ListenerControl::carry_out(HealthOutput output) {
+  for (const auto& verdict : output.verdicts) apply_verdict(verdict);
+  for (const auto& probe : output.probes) {
+    const auto known = endpoints_.find(probe.key);
+    if (known != endpoints_.end()) prober_.start(probe, *known->second);
+  }
+  publish_view();
+  schedule();
+}
+
+// Forwarded requests prove health as well as a check does.
+void ListenerControl::note_traffic(Instant now) {
+  for (const auto& [key, endpoint] : endpoints_) {
+    const auto at = endpoint->last_success.load(std::memory_order_relaxed);
+    auto& seen = seen_success_[key];
+    if (at == seen) continue;
+    seen = at;
+    const auto output = detector_.request_succeeded(now, key, Instant(Duration(at)));
+    for (const auto& verdict : output.verdicts) apply_verdict(verdict);
+  }
+}
+
+void ListenerControl::tick() {
+  const Instant now = loop_.now();
+  if (set_.tick(now)) members_changed();
+  note_traffic(now);
+  carry_out(detector_.tick(now));
+}
+
+void ListenerControl::schedule() {
+  if (closed_) return;
+  auto next = detector_.next_deadline();
+  if (const auto other = set_.next_deadline()) next = next ? std::min(*next, *other) : *other;
+  if (!next) {
+    timer_.cancel();
+    return;
+  }
+  // Never at once again and again: a few milliseconds gather what is due together.
+  const Duration wait = std::max<Duration>(*next - loop_.now(), std::chrono::milliseconds(5));
+  timer_ = runtime_.schedule(home_, wait, [weak = weak_from_this()] {
+    const auto self = weak.lock();
+    if (!self || self->closed_) return;
+    self->loop_.run([&] { self->tick(); });
+  });
+}
+
+void ListenerControl::publish_view() {
+  auto view = std::make_shared<ListenerView>();
+  view->index = set_.index();
+  view->known = set_.known();
+  view->from_disk = set_.from_disk();
+  view->holding = set_.holding();
+  view->check_misconfigured = detector_.check_misconfigured();
+  view->updated_at = set_.updated_at();
+  view->ejections_total = detector_.ejections_total();
+  for (const auto& member : set_.members()) {
+    const auto* health = detector_.find(member.key);
+    view->endpoints.push_back(
+        {member, health == nullptr ? EndpointHealth{} : *health, endpoints_.at(member.key)});
+  }
+  view_.write([&](auto& current) { current = std::move(view); });
+}
+
+}  // namespace fyr::proxy
