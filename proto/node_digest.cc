@@ -57,6 +57,10 @@ std::string hash_check(const pb::HealthCheck& check) {
   return hash_of(row);
 }
 
+void NodeDigest::service(const std::string& id, std::string hash) {
+  if (id != kConsulServiceId) rows_["s" + id] = std::move(hash);
+}
+
 void NodeDigest::check(const std::string& id, std::string hash) {
   if (id != kSerfHealthCheck) rows_["c" + id] = std::move(hash);
 }

@@ -2,8 +2,8 @@
 // row by row. Used by agents (their own picture) and servers (the catalog's rows) alike.
 //
 // Only content counts: indexes, push numbers and the has_* marks of JSON do not. Tags of a service
-// with enable_tag_override do not count either, because there the catalog wins; serfHealth never
-// counts, it belongs to the servers.
+// with enable_tag_override do not count either, because there the catalog wins; serfHealth and
+// the service "consul" never count, they belong to the servers.
 //
 // Pure functions. The hashes go over the wire: change them only with the RPC's version.
 #pragma once
@@ -22,12 +22,13 @@ std::string hash_service(const pb::ServiceInstance& service);
 std::string hash_check(const pb::HealthCheck& check);
 
 inline constexpr std::string_view kSerfHealthCheck = "serfHealth";
+inline constexpr std::string_view kConsulServiceId = "consul";
 
 // Collects the hashes of a node's rows by kind and id, in any order.
 class NodeDigest {
  public:
   void node(std::string hash) { rows_["n"] = std::move(hash); }
-  void service(const std::string& id, std::string hash) { rows_["s" + id] = std::move(hash); }
+  void service(const std::string& id, std::string hash);
   void check(const std::string& id, std::string hash);
   std::string value() const;  // 16 bytes
 

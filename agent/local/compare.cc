@@ -30,6 +30,7 @@ void LocalState::compare_service(const pb::ServiceInstance& theirs, std::uint64_
                                  Compared& out) {
   const auto it = services_.find(theirs.id());
   if (it == services_.end()) {
+    if (theirs.id() == kConsulServiceId) return;  // the servers' own
     const auto [tombstone, is_new] = gone_services_.try_emplace(theirs.id());
     if (is_new) {
       touch(tombstone->second.mark);

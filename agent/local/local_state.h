@@ -28,7 +28,6 @@ struct LocalService {
   pb::ServiceInstance row;  // complete, as pushed
   std::string token;
   Source source = Source::Api;
-  bool internal = false;  // the `consul` service of a server: pushed, not listed, not persisted
 };
 
 struct LocalCheck {
@@ -47,7 +46,7 @@ class LocalState {
   const pb::Node& node() const { return node_; }
   const LocalService* service(const std::string& id) const;
   const LocalCheck* check(const std::string& id) const;
-  std::vector<const LocalService*> services() const;  // by id, internal ones too
+  std::vector<const LocalService*> services() const;  // by id
   std::vector<const LocalCheck*> checks() const;      // by id
   std::vector<std::string> checks_of(const std::string& service_id) const;
   std::size_t service_count() const { return services_.size(); }
