@@ -31,9 +31,9 @@ std::uint64_t number_at(std::string_view payload, std::size_t position) {
 }  // namespace
 
 Result<HardStateFile> HardStateFile::create(const std::filesystem::path& path, HardState initial) {
-  auto file = SlotFile::create(path, kHardStateMagic, encode(0, initial));
+  auto file = SlotFile::create(path, kHardStateMagic, encode(1, initial));
   if (!file) return file.error();
-  return HardStateFile(std::move(*file), initial, 0);
+  return HardStateFile(std::move(*file), initial, 1);
 }
 
 Result<HardStateFile> HardStateFile::open(const std::filesystem::path& path) {

@@ -16,6 +16,7 @@ namespace fyr::raft {
 
 class HardStateFile {
  public:
+  // For the first life: incarnation 1. The folder is left for the caller to sync.
   static Result<HardStateFile> create(const std::filesystem::path& path, HardState initial);
   static Result<HardStateFile> open(const std::filesystem::path& path);
 
@@ -52,7 +53,7 @@ class WatermarkFile {
   WatermarkFile(SlotFile file, Watermark value) : file_(std::move(file)), value_(value) {}
   SlotFile file_;
   Watermark value_;
-  bool dirty_ = false;
+  bool dirty_ = true;  // what was read may never have reached the disk
 };
 
 }  // namespace fyr::raft

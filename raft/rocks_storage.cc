@@ -19,6 +19,9 @@ constexpr char kHardState[] = "hardstate";
 constexpr char kWatermark[] = "watermark";
 constexpr char kLog[] = "log";
 
+// The first entry of a cluster has term 1.
+constexpr HardState kBootstrapState{Term(1), NodeId{}};
+
 template <std::size_t N>
 std::string random_bytes() {
   std::array<std::uint8_t, N> bytes{};
@@ -52,7 +55,7 @@ Result<void> refuse_foreign(const fs::path& directory) {
 }
 
 // Everything of a first start but the identity; nothing of it was acknowledged before.
-Result<void> prepare(const fs::path& directory, const Identity& identity) {
+Result<void> prepare(const fs::path& directory, const Identity& identity, HardState initial) {
   if (auto done = write_identity(directory / kIdentity, identity); !done) return done;
   std::error_code error;
   fs::remove_all(directory / kLog, error);
@@ -60,18 +63,18 @@ Result<void> prepare(const fs::path& directory, const Identity& identity) {
     return fail(ErrorCode::Internal,
                 (directory / kLog).string() + ": cannot be removed: " + error.message());
   }
-  auto hard_state = HardStateFile::create(directory / kHardState, HardState{});
+  auto hard_state = HardStateFile::create(directory / kHardState, initial);
   if (!hard_state) return hard_state.error();
   auto watermark = WatermarkFile::create(directory / kWatermark, Watermark{});
   if (!watermark) return watermark.error();
   return {};
 }
 
-Result<Identity> open_identity(const fs::path& directory) {
+Result<Identity> open_identity(const fs::path& directory, HardState initial) {
   std::error_code error;
   if (!fs::exists(directory / kIdentity, error)) {
     Identity fresh{.node = random_node_id(), .cluster = {}, .ready = false};
-    if (auto done = prepare(directory, fresh); !done) return done.error();
+    if (auto done = prepare(directory, fresh, initial); !done) return done.error();
     return fresh;
   }
   auto identity = read_identity(directory / kIdentity);
@@ -80,7 +83,7 @@ Result<Identity> open_identity(const fs::path& directory) {
     log::warn("raft", "{}: the first start did not get to its end; making the folder again",
               directory.string());
     identity->cluster.clear();
-    if (auto done = prepare(directory, *identity); !done) return done.error();
+    if (auto done = prepare(directory, *identity, initial); !done) return done.error();
   }
   return *identity;
 }
@@ -112,7 +115,7 @@ Result<std::unique_ptr<RocksStorage>> RocksStorage::open(const RocksStorageOptio
   if (auto done = refuse_foreign(directory); !done) return done.error();
   auto lock = io::FileLock::acquire(directory / kLock);
   if (!lock) return as_unusable(directory, lock.error());
-  auto identity = open_identity(directory);
+  auto identity = open_identity(directory, options.bootstrap ? kBootstrapState : HardState{});
   if (!identity) return as_unusable(directory, identity.error());
   auto hard_state = HardStateFile::open(directory / kHardState);
   if (!hard_state) return hard_state.error();
@@ -131,20 +134,20 @@ Result<std::unique_ptr<RocksStorage>> RocksStorage::open(const RocksStorageOptio
   if (options.bootstrap) {
     if (auto done = out->bootstrap(options); !done) return done.error();
   }
-  if (!out->identity_.ready) {
-    out->identity_.ready = true;
-    if (auto done = write_identity(directory / kIdentity, out->identity_); !done) {
-      return done.error();
-    }
-  }
-  // From here on messages of an earlier life can be told from ours.
-  if (auto done = out->hard_state_.raise_incarnation(); !done) return done.error();
+  if (auto done = out->begin_life(directory); !done) return done.error();
   auto recovered = out->log_->recover();
   if (!recovered) return recovered.error();
   out->recovered_ = std::move(*recovered);
   out->recovered_.hard = out->hard_state_.state();
   if (auto done = out->check_watermark(directory); !done) return done.error();
   return out;
+}
+
+// Messages of an earlier life can be told from ours by the incarnation; the first one is 1.
+Result<void> RocksStorage::begin_life(const std::filesystem::path& directory) {
+  if (identity_.ready) return hard_state_.raise_incarnation();
+  identity_.ready = true;
+  return write_identity(directory / kIdentity, identity_);  // syncs the folder, too
 }
 
 // The first entry of a new cluster is its configuration, with us as the sole voter. Only on a node
@@ -155,11 +158,15 @@ Result<void> RocksStorage::bootstrap(const RocksStorageOptions& options) {
   if (watermark_.value().index != Index{}) return {};
   if (identity_.cluster.empty()) {
     identity_.cluster = to_hex(random_bytes<16>());
-    if (auto done = write_identity(options.directory / kIdentity, identity_); !done) return done;
+    // A folder that is not ready yet gets it with the final identity.
+    if (identity_.ready) {
+      auto done = write_identity(options.directory / kIdentity, identity_);
+      if (!done) return done;
+    }
   }
   Member self{.id = identity_.node, .name = options.name, .address = options.address, .site = {}};
   PersistBatch batch;
-  batch.hard = HardState{Term(1), NodeId{}};
+  batch.hard = kBootstrapState;
   batch.entries.push_back(
       {Term(1), Index(1), EntryType::Config,
        std::make_shared<const std::string>(encode_configuration(single_voter(std::move(self))))});

@@ -49,6 +49,7 @@ class RocksStorage final : public Storage {
         hard_state_(std::move(hard_state)),
         watermark_(std::move(watermark)),
         log_(std::move(log)) {}
+  Result<void> begin_life(const std::filesystem::path& directory);
   Result<void> bootstrap(const RocksStorageOptions& options);
   Result<void> check_watermark(const std::filesystem::path& directory) const;
 

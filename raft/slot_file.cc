@@ -93,11 +93,12 @@ Result<SlotFile> SlotFile::create(const std::filesystem::path& path, std::string
   SlotFile file(fd, path, magic);
   if (fd < 0) return file.system_error("create");
   // The full size at once, so that later updates change no metadata.
-  const std::string zeros(2 * kSlotBytes, '\0');
-  if (auto done = file.put(0, zeros); !done) return done.error();
-  if (auto done = file.write_synced(payload); !done) return done.error();
+  std::string slot = file.encode(payload, 1);
+  slot.resize(kSlotBytes);
+  if (auto done = file.put(0, slot + slot); !done) return done.error();
   if (::fsync(fd) != 0) return file.system_error("flush");
-  if (auto done = io::sync_directory(path.parent_path()); !done) return done.error();
+  file.payload_ = payload;
+  file.generation_ = 1;
   return file;
 }
 
@@ -125,10 +126,13 @@ Result<SlotFile> SlotFile::open(const std::filesystem::path& path, std::string_v
   }
   const int newest = !slots[0] || (slots[1] && slots[1]->generation > slots[0]->generation) ? 1 : 0;
   file.generation_ = slots[newest]->generation;
-  file.payload_ = std::move(slots[newest]->payload);
-  // Only the other slot is touched until this is durable.
-  const std::string encoded = file.encode(file.payload_, file.generation_);
-  if (auto done = file.put(1 - newest, encoded); !done) return done.error();
+  file.payload_ = slots[newest]->payload;
+  const bool equal = slots[1 - newest] && slots[1 - newest]->generation == file.generation_;
+  if (equal) return file;
+  // The newest one stays untouched until its copy is durable.
+  if (auto done = file.put(1 - newest, file.encode(file.payload_, file.generation_)); !done) {
+    return done.error();
+  }
   if (auto done = file.sync(); !done) return done.error();
   return file;
 }

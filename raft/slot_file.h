@@ -22,7 +22,8 @@ class SlotFile {
  public:
   static constexpr std::size_t kSlotBytes = 4096;
 
-  // `magic` has 8 bytes. Creates or replaces the file; durable with its folder entry on return.
+  // `magic` has 8 bytes. Creates or replaces the file; its bytes are durable on return, its entry
+  // in the folder once that is synced.
   static Result<SlotFile> create(const std::filesystem::path& path, std::string_view magic,
                                  std::string_view payload);
   // Corrupt: no slot is valid.

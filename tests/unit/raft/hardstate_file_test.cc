@@ -105,7 +105,7 @@ TEST_F(HardStateFileTest, AnEmptyOrAbsentFileIsCorrupt) {
 }
 
 TEST_F(HardStateFileTest, CountsEachLife) {
-  for (std::uint64_t life = 1; life <= 3; ++life) {
+  for (std::uint64_t life = 2; life <= 4; ++life) {
     auto file = HardStateFile::open(path_);
     ASSERT_TRUE(file);
     ASSERT_TRUE(file->raise_incarnation());
