@@ -3,16 +3,12 @@
 #include "base/check.h"
 
 namespace fyr::raft {
-namespace {
-constexpr std::uint64_t kBlockEntries = 1'000;
-constexpr std::uint64_t kBlockBytes = 1ull << 20;
-}  // namespace
-
 void Retention::appended(Index index, std::uint64_t bytes) {
   CHECK(index == (blocks_.empty() ? base_ : blocks_.back().last).next());
   const Index before_block = blocks_.size() > 1 ? blocks_[blocks_.size() - 2].last : base_;
-  if (blocks_.empty() || blocks_.back().bytes >= kBlockBytes ||
-      index.value - before_block.value > kBlockEntries) {
+  // A tenth of a step is exact enough.
+  if (blocks_.empty() || blocks_.back().bytes > limits_.step_bytes / 10 ||
+      index.value - before_block.value > limits_.step_entries / 10) {
     blocks_.push_back({});
   }
   blocks_.back().last = index;

@@ -139,7 +139,7 @@ Result<std::unique_ptr<RocksStorage>> RocksStorage::open(const RocksStorageOptio
   if (!recovered) return recovered.error();
   out->recovered_ = std::move(*recovered);
   out->recovered_.hard = out->hard_state_.state();
-  if (auto done = out->check_watermark(directory); !done) return done.error();
+  if (auto done = out->check_consistency(directory); !done) return done.error();
   return out;
 }
 
@@ -173,13 +173,19 @@ Result<void> RocksStorage::bootstrap(const RocksStorageOptions& options) {
   return write({&batch, 1});
 }
 
-Result<void> RocksStorage::check_watermark(const std::filesystem::path& directory) const {
+Result<void> RocksStorage::check_consistency(const std::filesystem::path& directory) const {
   const Watermark mark = watermark_.value();
   if (recovered_.last < mark.index) {
     return fail(ErrorCode::Corrupt, (directory / kLog).string() +
                                         ": acknowledged entries are lost: the log ends at " +
                                         in_words(recovered_.last, log_->last_term()) +
                                         ", it had reached " + in_words(mark.index, mark.term));
+  }
+  if (log_->last_term() > recovered_.hard.term) {
+    return fail(ErrorCode::Corrupt, (directory / kHardState).string() + ": term " +
+                                        std::to_string(recovered_.hard.term.value) +
+                                        " is older than the log's " +
+                                        std::to_string(log_->last_term().value));
   }
   if (mark.index <= recovered_.base.index) return {};
   const auto after = std::ranges::upper_bound(recovered_.runs, mark.index, {}, &TermRun::first);
@@ -188,12 +194,6 @@ Result<void> RocksStorage::check_watermark(const std::filesystem::path& director
     return fail(ErrorCode::Corrupt, (directory / kLog).string() + ": entry " +
                                         in_words(mark.index, found) + " should be " +
                                         in_words(mark.index, mark.term));
-  }
-  if (log_->last_term() > recovered_.hard.term) {
-    return fail(ErrorCode::Corrupt, (directory / kHardState).string() + ": term " +
-                                        std::to_string(recovered_.hard.term.value) +
-                                        " is older than the log's " +
-                                        std::to_string(log_->last_term().value));
   }
   return {};
 }

@@ -51,7 +51,7 @@ class RocksStorage final : public Storage {
         log_(std::move(log)) {}
   Result<void> begin_life(const std::filesystem::path& directory);
   Result<void> bootstrap(const RocksStorageOptions& options);
-  Result<void> check_watermark(const std::filesystem::path& directory) const;
+  Result<void> check_consistency(const std::filesystem::path& directory) const;
 
   io::FileLock lock_;
   Identity identity_;
