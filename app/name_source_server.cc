@@ -4,61 +4,15 @@
 #include <unordered_map>
 #include <utility>
 
+#include "app/name_records.h"
 #include "base/guarded.h"
 
 namespace fyr::app {
 namespace {
 
-using dns::Health;
 using dns::NodeRecord;
-using dns::ServiceRecord;
 using dns::ServiceRecords;
 using RecordsPtr = std::shared_ptr<const ServiceRecords>;
-
-template <class Pairs>
-std::vector<std::pair<std::string, std::string>> to_pairs(const Pairs& pairs) {
-  std::vector<std::pair<std::string, std::string>> out;
-  out.reserve(static_cast<std::size_t>(pairs.size()));
-  for (const auto& pair : pairs) out.emplace_back(pair.key(), pair.value());
-  return out;
-}
-
-// The worst of all checks that decide about an instance; a state nobody knows is the worst.
-Health worst(const std::vector<server::CheckRow>& checks) {
-  auto health = Health::Passing;
-  for (const auto& check : checks) {
-    if (check->status() == "passing") continue;
-    if (check->status() != "warning") return Health::Critical;
-    health = Health::Warning;
-  }
-  return health;
-}
-
-ServiceRecord to_record(const server::ServiceHealth& row) {
-  ServiceRecord record;
-  record.node = row.node->name();
-  record.node_address = row.node->address();
-  record.service_address = row.service->address();
-  record.port = static_cast<std::uint16_t>(row.service->port());
-  record.health = worst(row.checks);
-  if (row.service->has_weights()) {
-    record.weight_passing = row.service->weights().passing();
-    record.weight_warning = row.service->weights().warning();
-  }
-  record.tags.assign(row.service->tags().begin(), row.service->tags().end());
-  record.node_meta = to_pairs(row.node->meta());
-  const auto& address =
-      record.service_address.empty() ? record.node_address : record.service_address;
-  if (const auto ip = IpAddress::parse(address)) {
-    record.ip = *ip;
-    record.has_ip = true;
-  }
-  return record;
-}
-
-NodeRecord to_record(const pb::Node& node) {
-  return {node.name(), node.address(), to_pairs(node.meta())};
-}
 
 class StateNameSource final : public dns::NameSource {
  public:
@@ -82,7 +36,7 @@ class StateNameSource final : public dns::NameSource {
     const auto row =
         server_.read([&](const server::StateStore& store) { return store.node(name); });
     std::vector<NodeRecord> nodes;
-    if (row) nodes.push_back(to_record(*row));
+    if (row) nodes.push_back(to_node_record(*row));
     ready(std::move(nodes));
   }
 
@@ -90,7 +44,8 @@ class StateNameSource final : public dns::NameSource {
     const auto text = address.to_string();
     std::vector<NodeRecord> owners;
     server_.read([&](const server::StateStore& store) {
-      for (const auto& row : store.nodes_by_address(text).rows) owners.push_back(to_record(*row));
+      for (const auto& row : store.nodes_by_address(text).rows)
+        owners.push_back(to_node_record(*row));
       if (!owners.empty()) return;
       for (const auto& row : store.services_by_address(text).rows)
         owners.push_back({row.service->service(), text, {}, true});
@@ -104,7 +59,7 @@ class StateNameSource final : public dns::NameSource {
     (void)thread;
     std::vector<NodeRecord> servers;
     for (const auto& record : peek_service("consul")->records)
-      if (record.health != Health::Critical)
+      if (record.health != dns::Health::Critical)
         servers.push_back({record.node, record.node_address, record.node_meta});
     if (servers.empty()) {
       const auto& options = server_.options();
@@ -131,7 +86,9 @@ class StateNameSource final : public dns::NameSource {
     const auto records = std::make_shared<ServiceRecords>();
     records->index = listing.index;
     records->records.reserve(listing.rows.size());
-    for (const auto& row : listing.rows) records->records.push_back(to_record(row));
+    for (const auto& row : listing.rows)
+      records->records.push_back(
+          to_service_record(*row.node, *row.service, worst_health(row.checks)));
     cache_.write([&](Cache& cache) {
       // Names that do not exist are not kept: anybody may ask for any number of them.
       if (records->records.empty()) {
