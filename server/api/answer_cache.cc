@@ -53,8 +53,7 @@ AnswerPtr AnswerCache::make(const ReadPlan& plan, bool pretty) const {
   return std::make_shared<const Answer>(index, std::move(rendered));
 }
 
-AnswerPtr AnswerCache::get(const ReadPlan& plan, bool pretty, bool* hit) {
-  if (hit != nullptr) *hit = false;
+AnswerPtr AnswerCache::get(const ReadPlan& plan, bool pretty) {
   if (!plan.kept) return make(plan, pretty);
   const std::string key = pretty ? plan.key + "p" : plan.key;
   auto entry = entry_of(key);
@@ -63,10 +62,7 @@ AnswerPtr AnswerCache::get(const ReadPlan& plan, bool pretty, bool* hit) {
     std::lock_guard lock(entry->making);
     const auto index =
         server_.read([&](const StateStore& store) { return index_of(store, plan.topics); });
-    if (entry->answer && entry->answer->index() == index) {
-      if (hit != nullptr) *hit = true;
-      return entry->answer;
-    }
+    if (entry->answer && entry->answer->index() == index) return entry->answer;
     answer = make(plan, pretty);
     entry->answer = answer;
   }

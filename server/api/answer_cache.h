@@ -7,6 +7,7 @@
 // Threading: any thread.
 #pragma once
 
+#include <atomic>
 #include <list>
 #include <memory>
 #include <mutex>
@@ -28,12 +29,15 @@ class Answer {
   // The body compressed, made at the first call; null if it is too small to be worth it.
   std::shared_ptr<const std::string> gzip_body() const;
   std::size_t bytes() const { return rendered_.body ? rendered_.body->size() : 0; }
+  // For X-Cache: true from the second ?cached request on.
+  bool was_asked_as_cached() const { return asked_as_cached_.exchange(true); }
 
  private:
   StateIndex index_;
   Rendered rendered_;
   mutable std::once_flag gzip_once_;
   mutable std::shared_ptr<const std::string> gzip_;
+  mutable std::atomic<bool> asked_as_cached_{false};
 };
 using AnswerPtr = std::shared_ptr<const Answer>;
 
@@ -46,8 +50,8 @@ class AnswerCache {
   explicit AnswerCache(const Server& server) : AnswerCache(server, Limits()) {}
   AnswerCache(const Server& server, Limits limits) : server_(server), limits_(limits) {}
 
-  // The answer as of now. `hit` says whether it was there already.
-  AnswerPtr get(const ReadPlan& plan, bool pretty, bool* hit = nullptr);
+  // The answer as of now.
+  AnswerPtr get(const ReadPlan& plan, bool pretty);
   // Without the cache.
   AnswerPtr make(const ReadPlan& plan, bool pretty) const;
 

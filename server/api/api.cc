@@ -18,6 +18,7 @@ struct Api::Impl {
     add_session_routes(router, context);
     add_coordinate_routes(router, context);
     add_status_routes(router, context);
+    add_unsupported_routes(router, context);
   }
 
   const ApiOptions options;

@@ -129,13 +129,11 @@ void Reads::retry_or_fail(const RequestPtr& request, const Error& error) {
 
 void Reads::evaluate(const RequestPtr& request, const ReadStamp& stamp) {
   const auto& call = request->call;
-  bool hit = false;
-  auto answer = cache_.get(*request->plan, call->pretty(), &hit);
+  auto answer = cache_.get(*request->plan, call->pretty());
   const auto seen = request->params.index;
   const bool wait = seen > 0 && answer->index() <= seen && !request->waited_for && !stopped_;
   if (!wait) {
-    return respond(*call, *request->plan, *answer, stamp, request->consistency,
-                   request->params.cached && hit);
+    return respond(*call, *request->plan, *answer, stamp, request->consistency);
   }
   const auto duration = io::effective_wait(request->params.wait, options_.default_query_time,
                                            options_.max_query_time, jitter());
@@ -149,7 +147,7 @@ void Reads::deliver(const io::HttpCallPtr& call, const ReadPlan& plan, const Ans
                     Consistency consistency) {
   const auto needed = consistency == Consistency::Stale ? Consistency::Stale : Consistency::Default;
   if (const auto stamp = server_.try_read(needed)) {
-    return respond(*call, plan, *answer, *stamp, consistency, false);
+    return respond(*call, plan, *answer, *stamp, consistency);
   }
   auto request = std::make_shared<Request>();
   request->call = call;
@@ -161,7 +159,7 @@ void Reads::deliver(const io::HttpCallPtr& call, const ReadPlan& plan, const Ans
 }
 
 void Reads::respond(const io::HttpCall& call, const ReadPlan& plan, const Answer& answer,
-                    const ReadStamp& stamp, Consistency consistency, bool hit) const {
+                    const ReadStamp& stamp, Consistency consistency) const {
   const auto& rendered = answer.rendered();
   io::HttpResponse response;
   response.status = rendered.status;
@@ -172,7 +170,9 @@ void Reads::respond(const io::HttpCall& call, const ReadPlan& plan, const Answer
   meta.known_leader = stamp.known_leader;
   meta.last_contact = stamp.last_contact;
   if (plan.shows_consistency) meta.effective_consistency = word(consistency);
-  if (plan.shows_consistency && call.query().has("cached")) meta.cache = hit ? "HIT" : "MISS";
+  if (plan.shows_consistency && call.query().has("cached")) {
+    meta.cache = answer.was_asked_as_cached() ? "HIT" : "MISS";
+  }
   io::append_query_headers(response.headers, meta);
   response.body = rendered.body;
   if (call.accepts_gzip()) {

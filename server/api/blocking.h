@@ -39,7 +39,7 @@ class Reads {
   void deliver(const io::HttpCallPtr& call, const ReadPlan& plan, const AnswerPtr& answer,
                Consistency consistency);
   void respond(const io::HttpCall& call, const ReadPlan& plan, const Answer& answer,
-               const ReadStamp& stamp, Consistency consistency, bool hit) const;
+               const ReadStamp& stamp, Consistency consistency) const;
 
   Server& server_;
   io::Runtime& runtime_;

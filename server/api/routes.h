@@ -24,5 +24,6 @@ void add_kv_routes(io::HttpRouter& router, ApiContext& context);
 void add_session_routes(io::HttpRouter& router, ApiContext& context);
 void add_coordinate_routes(io::HttpRouter& router, ApiContext& context);
 void add_status_routes(io::HttpRouter& router, ApiContext& context);
+void add_unsupported_routes(io::HttpRouter& router, ApiContext& context);
 
 }  // namespace fyr::server
