@@ -75,7 +75,7 @@ bool read_question_name(Reader& reader, Query& query) {
     query.name[size] = query.lower[size] = static_cast<char>(length);
     if (length == 0) break;
     const char* text = reader.take(length);
-    if (text == nullptr || size + length + 2 > kMaxNameBytes) return false;
+    if (text == nullptr) return false;
     query.label_at[static_cast<std::size_t>(labels++)] = static_cast<std::uint8_t>(size);
     std::memcpy(&query.name[size + 1], text, length);
     std::transform(text, text + length, &query.lower[size + 1], lower_case);

@@ -270,7 +270,7 @@ TEST_F(Answers, TheAlternativeDomainIsAnsweredToo) {
 }
 
 TEST_F(Answers, ReverseNamesLeadToNodesElseServices) {
-  addresses_["10.0.0.1"] = {{"n9", "10.0.0.1", {}}, {"n1", "10.0.0.1", {}}};
+  addresses_["10.0.0.1"] = {{"n9", "10.0.0.1", {}}, {"n1", "10.0.0.1", {}}, {"n5", "10.0.0.1", {}}};
   addresses_["10.0.0.9"] = {{"web", "10.0.0.9", {}, true}};
   const auto node = ask({.name = "1.0.0.10.in-addr.arpa", .type = kTypePtr});
   EXPECT_THAT(node.data(node.answer), ElementsAre("n1.node.dc1.consul."));

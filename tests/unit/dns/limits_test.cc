@@ -121,6 +121,17 @@ TEST_F(Limits, TcpAnswersStayBelow64KiB) {
   }
 }
 
+// Compression pointers reach 16 KiB; names beyond are written out.
+TEST_F(Limits, GlueFarInsideALargeAnswerKeepsItsNames) {
+  make(600);
+  const auto answer = big(kTypeSrv, -1, Transport::Tcp);
+  ASSERT_EQ(answer.answer.size(), 600u);
+  ASSERT_EQ(answer.additional.size(), 600u);
+  EXPECT_GT(answer.size, 0x4000u);
+  for (std::size_t i = 0; i < 600; ++i)
+    EXPECT_TRUE(answer.answer[i].data.ends_with(" " + answer.additional[i].name));
+}
+
 TEST_F(Limits, SrvTargetsAreNeverCompressed) {
   make(1);
   const auto message = raw({.name = "big.service.consul", .type = kTypeSrv});
