@@ -75,6 +75,7 @@ class Disk {
     const auto found = entries_.find(index);
     return index <= synced_last_ && found != entries_.end() && found->second.term == term;
   }
+  Index synced_last() const { return synced_last_; }
   const Entry& at(Index index) const { return entries_.at(index); }
 
   RecoveredState recover() const {
@@ -368,6 +369,10 @@ class World {
   void machine_flush() { machine_.flush(); }
 
   void check() {
+    // I6, from the disk and not from what the node says: ours is the only vote.
+    if (driver_->core().view().commit > disk_.synced_last()) {
+      throw Broken{"I6: committed what is not on the disk"};
+    }
     if (const auto broken = invariants_->check(driver_->core().view())) throw Broken{*broken};
   }
 

@@ -34,6 +34,7 @@ TEST(RaftCore, D2_ItsOwnVoteCountsOnlyOnceDurable) {
   CoreHarness h;
   h.on_time(0);
   h.on_time(5'000);
+  h.disk_done(WriteId{});  // news of the disk, but not of this write
   EXPECT_EQ(h.out.soft.role, Role::Candidate);
   EXPECT_EQ(h.out.soft.leader, NodeId{});
   h.disk_done();
@@ -278,6 +279,26 @@ TEST(RaftCore, R1_NoReadIsServedBeforeItsFirstOwnCommit) {
     h.apply_done();
     ASSERT_NE(h.grant_of(id), nullptr);
     EXPECT_EQ(h.grant_of(id)->index, Index(2));
+  }
+}
+
+// What it knew to be committed before is not all that may have been acknowledged.
+TEST(RaftCore, R1_HoldsForAStateThatIsNotEmptyToo) {
+  for (const ReadMode mode : {ReadMode::Default, ReadMode::Consistent}) {
+    RecoveredState state = fresh_voter();
+    state.last = Index(9);
+    state.entry_bytes.assign(9, 1);
+    state.applied = Index(4);
+    CoreHarness h(std::move(state));
+    h.on_time(0);
+    h.disk_done();
+    EXPECT_EQ(h.out.soft.role, Role::Leader);
+    const std::uint64_t id = h.read(mode);
+    EXPECT_EQ(h.grant_of(id), nullptr);
+    h.disk_done();
+    h.apply_done();
+    ASSERT_NE(h.grant_of(id), nullptr);
+    EXPECT_EQ(h.grant_of(id)->index, Index(10));
   }
 }
 
