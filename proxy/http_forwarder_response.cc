@@ -100,6 +100,12 @@ bool HttpSession::response_head(std::string_view data, std::size_t& used) {
     attempt_failed(Failure::BadResponse);
     return false;
   }
+  // Some servers say 408 on a connection they are tired of; it crossed our request on the way.
+  if (context_.response_head.status == 408 && context_.response_head.close && upstream_->reused &&
+      http1::is_idempotent(x_.method)) {
+    attempt_failed(Failure::Reset);
+    return false;
+  }
   const auto text = rest.substr(0, response_scanner_.end());
   used += text.size();
   response_scanner_.reset();

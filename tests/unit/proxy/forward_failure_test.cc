@@ -1,0 +1,678 @@
+// Retry, health, discovery: endpoints that refuse, reset, freeze, come and go.
+#include <arpa/inet.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <fstream>
+#include <sstream>
+
+#include "base/json.h"
+#include "tests/unit/proxy/forward_fixture.h"
+
+namespace fyr::proxy::test {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::steady_clock;
+
+class Failure : public ForwardTest {
+ protected:
+  Failure() { listener.health_check.type = CheckType::None; }
+  Backend a{"a"};
+  Backend b{"b"};
+};
+
+TEST_F(Failure, RoundRobinTakesTurns) {
+  start({&a, &b});
+  Client client(port());
+  for (int i = 0; i < 40; ++i) ASSERT_EQ(client.get().status, 200);
+  EXPECT_EQ(a.count(), 20u);
+  EXPECT_EQ(b.count(), 20u);
+}
+
+TEST_F(Failure, refused) {
+  a.stop_listening();
+  start({&a, &b});
+  Client client(port());
+  for (int i = 0; i < 10; ++i) {
+    const auto began = steady_clock::now();
+    ASSERT_EQ(client.get().body, "b");
+    EXPECT_LT(steady_clock::now() - began, milliseconds(200));
+  }
+}
+
+TEST_F(Failure, post_refused) {
+  a.stop_listening();
+  start({&a, &b});
+  Client client(port());
+  for (int i = 0; i < 6; ++i) ASSERT_EQ(client.request(post_of("body")).status, 200);
+  EXPECT_EQ(b.count(), 6u);
+}
+
+TEST_F(Failure, AllRefuse) {
+  a.stop_listening();
+  b.stop_listening();
+  start({&a, &b});
+  const auto began = steady_clock::now();
+  const auto reply = Client(port()).get();
+  EXPECT_EQ(reply.status, 503);
+  EXPECT_EQ(reply.field("X-Proxy-Reason"), "connect_failed");
+  EXPECT_EQ(reply.field("Retry-After"), "1");
+  EXPECT_LT(steady_clock::now() - began, milliseconds(250));
+}
+
+// A listener whose queue is full drops SYNs, as a vanished host does.
+TEST_F(Failure, connect_timeout) {
+  const int deaf = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  ::listen(deaf, 0);
+  sockaddr_in address{};
+  socklen_t length = sizeof address;
+  ::getsockname(deaf, reinterpret_cast<sockaddr*>(&address), &length);
+  const std::uint16_t deaf_port = ntohs(address.sin_port);
+  std::vector<Stream> fill;
+  for (int i = 0; i < 3; ++i) {
+    const int fd = ::socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    ::connect(fd, reinterpret_cast<sockaddr*>(&address), sizeof address);
+    fill.emplace_back(fd);
+  }
+  listener.timeouts.connect = milliseconds(200);
+  listener.endpoints.push_back({"deaf", "127.0.0.1", deaf_port, 1});
+  start({&b});
+  Client client(port());
+  const auto began = steady_clock::now();
+  EXPECT_EQ(client.get().body, "b");
+  EXPECT_EQ(client.get().body, "b");
+  const auto took = steady_clock::now() - began;
+  EXPECT_GE(took, milliseconds(200));  // one of the two had to try the deaf one
+  EXPECT_LT(took, milliseconds(1500));
+  ::close(deaf);
+}
+
+TEST_F(Failure, get_reset) {
+  a.on_request([](Backend&, Stream& stream, const Seen&) { stream.reset(); });
+  start({&a, &b});
+  Client client(port());
+  EXPECT_EQ(client.get().body, "b");
+  EXPECT_EQ(client.get().body, "b");
+  EXPECT_EQ(a.count(), 1u);
+  EXPECT_EQ(proxy->stats().replays_total, 1u);
+}
+
+TEST_F(Failure, post_reset) {
+  a.on_request([](Backend&, Stream& stream, const Seen&) { stream.reset(); });
+  start({&a});
+  Client client(port());
+  const auto reply = client.request(post_of("order"));
+  EXPECT_EQ(reply.status, 502);
+  EXPECT_EQ(reply.field("X-Proxy-Reason"), "reset");
+  EXPECT_EQ(a.count(), 1u);
+}
+
+TEST_F(Failure, FinWithoutAnAnswerIsAReset) {
+  a.on_request([](Backend&, Stream& stream, const Seen&) { stream.close(); });
+  start({&a, &b});
+  EXPECT_EQ(Client(port()).request(post_of("x", "X-First: 1\r\n")).status == 200, b.count() == 1);
+  EXPECT_EQ(Client(port()).get().body, "b");
+}
+
+TEST_F(Failure, put_large) {
+  const auto reset = [](Backend&, Stream& stream) {
+    stream.read_exactly(150 * 1024);
+    stream.reset();
+  };
+  a.on_connection(reset);
+  b.on_connection(reset);
+  start({&a, &b});
+  Client client(port());
+  const std::string body(200 * 1024, 'x');
+  client.stream.send("PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: " + std::to_string(body.size()) +
+                     "\r\n\r\n" + body);
+  EXPECT_EQ(client.read_reply().status, 502);
+  EXPECT_EQ(a.connections() + b.connections(), 1);
+}
+
+TEST_F(Failure, put_small) {
+  a.on_request([](Backend&, Stream& stream, const Seen&) { stream.reset(); });
+  start({&a, &b});
+  Client client(port());
+  for (int i = 0; i < 2; ++i) {
+    EXPECT_EQ(client.request("PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello").status,
+              200);
+  }
+  for (const auto& seen : b.seen()) EXPECT_EQ(seen.body, "hello");
+}
+
+TEST_F(Failure, budget) {
+  a.on_request([](Backend&, Stream& stream, const Seen&) { stream.reset(); });
+  b.on_request([](Backend&, Stream& stream, const Seen&) { stream.reset(); });
+  listener.retries.budget_ratio = 0;
+  listener.retries.budget_min_per_sec = 1;  // ten in the window
+  start({&a, &b});
+  Client client(port());
+  std::string last;
+  for (int i = 0; i < 20; ++i) last = client.get().field("X-Proxy-Reason");
+  EXPECT_EQ(last, "retry_budget");
+  EXPECT_LE(a.count() + b.count(), 31u);
+}
+
+TEST_F(Failure, attempts_and_no_same_host) {
+  Backend c{"c"};
+  Backend d{"d"};
+  Backend e{"e"};
+  const auto reset = [](Backend&, Stream& stream, const Seen&) { stream.reset(); };
+  for (auto* backend : {&a, &b, &c, &d, &e}) backend->on_request(reset);
+  start({&a, &b, &c, &d, &e});
+  const auto reply = Client(port()).get();
+  EXPECT_EQ(reply.status, 502);
+  EXPECT_EQ(reply.field("X-Proxy-Reason"), "reset");
+  std::size_t tries = 0;
+  for (auto* backend : {&a, &b, &c, &d, &e}) {
+    EXPECT_LE(backend->count(), 1u);
+    tries += backend->count();
+  }
+  EXPECT_EQ(tries, 4u);
+}
+
+TEST_F(Failure, OnlyEndpointIsTriedAgainAfterAPause) {
+  std::atomic<int> requests{0};
+  a.on_request([&](Backend&, Stream& stream, const Seen&) {
+    if (++requests == 1) {
+      stream.reset();
+    } else {
+      stream.send(Backend::ok("second"));
+    }
+  });
+  listener.timeouts.connect = milliseconds(200);
+  start({&a});
+  const auto began = steady_clock::now();
+  EXPECT_EQ(Client(port()).get().body, "second");
+  EXPECT_GE(steady_clock::now() - began, milliseconds(90));
+}
+
+TEST_F(Failure, ReusedConnectionThatDiesIsReplacedAtOnce) {
+  a.on_request([](Backend&, Stream& stream, const Seen& seen) {
+    if (seen.line().find("/die") != std::string::npos) {
+      stream.reset();
+    } else {
+      stream.send(Backend::ok("ok"));
+    }
+  });
+  start({&a});
+  Client client(port());
+  EXPECT_EQ(client.get("/").status, 200);
+  // The same endpoint, a new connection, no pause: it may only have been restarted.
+  const auto began = steady_clock::now();
+  a.reset_all();
+  EXPECT_EQ(client.get("/").status, 200);
+  EXPECT_LT(steady_clock::now() - began, milliseconds(200));
+}
+
+TEST_F(Failure, after_headers) {
+  const auto cut = [](Backend&, Stream& stream, const Seen&) {
+    stream.send("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nab");
+    stream.reset();
+  };
+  a.on_request(cut);
+  b.on_request(cut);
+  start({&a, &b});
+  Client client(port());
+  client.stream.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+  client.stream.read_to_end();
+  EXPECT_TRUE(client.stream.was_reset());
+  EXPECT_EQ(a.count() + b.count(), 1u);
+}
+
+TEST_F(Failure, client_abort) {
+  a.on_request([](Backend&, Stream& stream, const Seen&) { stream.read_to_end(); });
+  b.on_request([](Backend&, Stream& stream, const Seen&) { stream.read_to_end(); });
+  start({&a, &b});
+  Client client(port());
+  client.stream.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+  ASSERT_TRUE(await([&] { return a.count() + b.count() == 1; }));
+  client.stream.reset();
+  ASSERT_TRUE(await_status("\"conns\":0"));
+  EXPECT_EQ(a.count() + b.count(), 1u);
+  EXPECT_EQ(proxy->stats().replays_total, 0u);
+}
+
+TEST_F(Failure, ServerTimeoutOfAPostIs504) {
+  a.on_request([](Backend&, Stream& stream, const Seen&) { stream.read_to_end(); });
+  listener.timeouts.server = milliseconds(200);
+  start({&a});
+  const auto reply = Client(port()).request(post_of("x"));
+  EXPECT_EQ(reply.status, 504);
+  EXPECT_EQ(reply.field("X-Proxy-Reason"), "response_timeout");
+}
+
+TEST_F(Failure, total_deadline) {
+  a.on_request([](Backend&, Stream& stream, const Seen&) { stream.read_to_end(); });
+  b.on_request([](Backend&, Stream& stream, const Seen&) { stream.read_to_end(); });
+  listener.stall.enabled = false;
+  listener.timeouts.server = milliseconds(300);
+  listener.timeouts.request = milliseconds(500);
+  start({&a, &b});
+  const auto began = steady_clock::now();
+  const auto reply = Client(port()).get();
+  EXPECT_EQ(reply.status, 504);
+  EXPECT_EQ(reply.field("X-Proxy-Reason"), "request_timeout");
+  const auto took = steady_clock::now() - began;
+  EXPECT_GE(took, milliseconds(480));
+  EXPECT_LT(took, milliseconds(1500));
+  EXPECT_EQ(a.count() + b.count(), 2u);
+}
+
+TEST_F(Failure, stall_frozen) {
+  start({&a, &b});
+  Client warm(port());
+  for (int i = 0; i < 10; ++i) ASSERT_EQ(warm.get().status, 200);
+  a.frozen = true;
+  std::vector<std::thread> clients;
+  std::atomic<int> good{0};
+  std::atomic<std::int64_t> slowest{0};
+  for (int i = 0; i < 8; ++i) {
+    clients.emplace_back([&] {
+      Client client(port());
+      for (int k = 0; k < 5; ++k) {
+        const auto began = steady_clock::now();
+        if (client.get().body == "b") ++good;
+        const auto ms = std::chrono::duration_cast<milliseconds>(steady_clock::now() - began);
+        std::int64_t seen = slowest;
+        while (ms.count() > seen && !slowest.compare_exchange_weak(seen, ms.count())) {
+        }
+      }
+    });
+  }
+  for (auto& client : clients) client.join();
+  EXPECT_EQ(good, 40);
+  EXPECT_LT(slowest, 2000);
+  EXPECT_TRUE(await_status("\"local\":\"DOWN\""));
+}
+
+TEST_F(Failure, PostToAFrozenEndpointIs502HostDead) {
+  listener.stall.min = milliseconds(200);
+  start({&a});
+  a.frozen = true;
+  const auto reply = Client(port()).request(post_of("x"));
+  EXPECT_EQ(reply.status, 502);
+  EXPECT_EQ(reply.field("X-Proxy-Reason"), "host_dead");
+}
+
+TEST_F(Failure, stall_slow_alive) {
+  std::mutex mutex;
+  std::condition_variable go;
+  bool answer = false;
+  const auto slow = [&](Backend&, Stream& stream, const Seen&) {
+    std::unique_lock lock(mutex);
+    go.wait_for(lock, milliseconds(900), [&] { return answer; });
+    stream.send(Backend::ok("slow"));
+  };
+  a.on_request(slow);
+  b.on_request(slow);
+  listener.stall.min = milliseconds(200);
+  start({&a, &b});
+  EXPECT_EQ(Client(port()).get().body, "slow");
+  EXPECT_EQ(a.count() + b.count(), 1u);
+}
+
+TEST_F(Failure, eject_two_connects) {
+  a.stop_listening();
+  listener.health_check.type = CheckType::Http;
+  listener.health_check.interval = std::chrono::seconds(60);
+  start({&a, &b});
+  Client client(port());
+  for (int i = 0; i < 10; ++i) ASSERT_EQ(client.get().body, "b");
+  ASSERT_TRUE(await_status("\"local\":\"EJECTED\""));
+  const auto retries = proxy->stats().retries_total;
+  for (int i = 0; i < 10; ++i) ASSERT_EQ(client.get().body, "b");
+  EXPECT_EQ(proxy->stats().retries_total, retries);  // not even tried
+}
+
+TEST_F(Failure, FailingChecksTakeAnEndpointOutAndBackIn) {
+  listener.health_check.type = CheckType::Http;
+  listener.health_check.interval = milliseconds(50);
+  listener.health_check.fast_interval = milliseconds(20);
+  a.healthy = false;
+  start({&a, &b});
+  ASSERT_TRUE(await_status("\"local\":\"DOWN\""));
+  Client client(port());
+  for (int i = 0; i < 10; ++i) ASSERT_EQ(client.get().body, "b");
+  a.healthy = true;
+  ASSERT_TRUE(await([&] { return client.get().body == "a"; }));
+}
+
+TEST_F(Failure, panic_last) {
+  listener.health_check.type = CheckType::Http;
+  listener.health_check.interval = milliseconds(50);
+  listener.health_check.fast_interval = milliseconds(20);
+  a.healthy = false;
+  start({&a});
+  ASSERT_TRUE(await_status("\"local\":\"DOWN\""));
+  EXPECT_EQ(Client(port()).get().body, "a");  // failing its check is better than nothing
+}
+
+// ---- discovery ----------------------------------------------------------------------------------
+
+class Discovery : public Failure {
+ protected:
+  Discovery() { listener.destination_type = DestinationType::Service; }
+  EndpointUpdate update(std::uint64_t index, std::vector<EndpointInfo> endpoints) {
+    return {index, std::move(endpoints), false};
+  }
+};
+
+TEST_F(Discovery, no_endpoints) {
+  start_with_source();
+  const auto reply = Client(port()).get();
+  EXPECT_EQ(reply.status, 503);
+  EXPECT_EQ(reply.field("X-Proxy-Reason"), "no_endpoints");
+}
+
+TEST_F(Discovery, start_without_servers) {
+  source.first = EndpointUpdate{7, {endpoint_of(a)}, true};
+  start_with_source();
+  EXPECT_EQ(Client(port()).get().body, "a");  // the very first request
+  EXPECT_TRUE(await_status("\"source\":\"disk\""));
+}
+
+TEST_F(Discovery, UpdatesMoveTrafficAndDoNotTouchClients) {
+  source.first = update(1, {endpoint_of(a)});
+  start_with_source();
+  Client client(port());
+  EXPECT_EQ(client.get().body, "a");
+  source.push(update(2, {endpoint_of(b)}));
+  ASSERT_TRUE(await([&] { return client.get().body == "b"; }));
+  const auto before = a.count();
+  for (int i = 0; i < 20; ++i) ASSERT_EQ(client.get().body, "b");
+  EXPECT_EQ(a.count(), before);
+}
+
+TEST_F(Discovery, CriticalMaintenanceAndWeightZeroGetNoNewRequests) {
+  for (const auto status : {CatalogStatus::Critical, CatalogStatus::Maintenance}) {
+    auto bad = endpoint_of(a);
+    bad.status = status;
+    source.first = update(1, {bad, endpoint_of(b)});
+    start_with_source();
+    Client client(port());
+    for (int i = 0; i < 10; ++i) ASSERT_EQ(client.get().body, "b");
+    proxy->stop();
+    proxy.reset();
+  }
+  auto zero = endpoint_of(a);
+  zero.weight_passing = 0;
+  source.first = update(1, {zero});
+  start_with_source();
+  EXPECT_EQ(Client(port()).get().field("X-Proxy-Reason"), "no_endpoints");
+}
+
+TEST_F(Discovery, WeightsDecideTheShares) {
+  auto heavy = endpoint_of(a);
+  heavy.weight_passing = 3;
+  source.first = update(1, {heavy, endpoint_of(b)});
+  start_with_source();
+  Client client(port());
+  for (int i = 0; i < 40; ++i) ASSERT_EQ(client.get().status, 200);
+  EXPECT_NEAR(static_cast<double>(a.count()), 30, 1);
+}
+
+TEST_F(Discovery, deregister_maint) {
+  std::mutex mutex;
+  std::condition_variable changed;
+  bool answer = false;
+  a.on_request([&](Backend&, Stream& stream, const Seen&) {
+    std::unique_lock lock(mutex);
+    changed.wait_for(lock, kPatience, [&] { return answer; });
+    stream.send(Backend::ok("finished"));
+  });
+  source.first = update(1, {endpoint_of(a)});
+  start_with_source();
+  Client in_flight(port());
+  in_flight.stream.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+  ASSERT_TRUE(a.await_count(1));
+  source.push(update(2, {endpoint_of(b)}));
+  Client other(port());
+  ASSERT_TRUE(await([&] { return other.get().body == "b"; }));
+  {
+    std::lock_guard lock(mutex);
+    answer = true;
+  }
+  changed.notify_all();
+  EXPECT_EQ(in_flight.read_reply().body, "finished");
+}
+
+TEST_F(Discovery, endpoint_churn_1000) {
+  source.first = update(1, {endpoint_of(a), endpoint_of(b)});
+  start_with_source();
+  std::atomic<bool> stop{false};
+  std::atomic<int> failed{0};
+  std::atomic<int> served{0};
+  std::vector<std::thread> clients;
+  for (int i = 0; i < 4; ++i) {
+    clients.emplace_back([&] {
+      Client client(port());
+      while (!stop) {
+        if (client.get().status == 200) {
+          ++served;
+        } else {
+          ++failed;
+        }
+      }
+    });
+  }
+  auto heavy = endpoint_of(b);
+  heavy.weight_passing = 5;
+  for (std::uint64_t i = 2; i < 1002; ++i) {
+    switch (i % 3) {
+      case 0:
+        source.push(update(i, {endpoint_of(a)}));
+        break;
+      case 1:
+        source.push(update(i, {endpoint_of(b)}));
+        break;
+      default:
+        source.push(update(i, {endpoint_of(a), heavy}));
+        break;
+    }
+    const int before = served;
+    if (i % 10 == 0) {
+      ASSERT_TRUE(await([&] { return served > before; }));
+    }
+  }
+  ASSERT_TRUE(await_status("\"index\":1001"));
+  stop = true;
+  for (auto& client : clients) client.join();
+  EXPECT_EQ(failed, 0);
+  EXPECT_GT(served, 100);
+}
+
+TEST_F(Discovery, kill_instance) {
+  source.first = update(1, {endpoint_of(a), endpoint_of(b)});
+  start_with_source();
+  std::atomic<bool> stop{false};
+  std::atomic<int> failed{0};
+  std::atomic<int> served{0};
+  std::vector<std::thread> clients;
+  for (int i = 0; i < 8; ++i) {
+    clients.emplace_back([&] {
+      Client client(port());
+      while (!stop) {
+        if (client.get().status == 200) {
+          ++served;
+        } else {
+          ++failed;
+        }
+      }
+    });
+  }
+  ASSERT_TRUE(await([&] { return served > 500; }));
+  a.kill();
+  const int before = served;
+  ASSERT_TRUE(await([&] { return served > before + 500; }));
+  stop = true;
+  for (auto& client : clients) client.join();
+  EXPECT_EQ(failed, 0);
+}
+
+// ---- life and output ----------------------------------------------------------------------------
+
+TEST_F(Failure, bind_busy) {
+  Backend squatter{"squatter"};
+  ListenerConfig other = listener;
+  other.name = "busy";
+  other.local_bind_port = squatter.port();
+  other.endpoints = {{"b", "127.0.0.1", b.port(), 1}};
+  more_listeners.push_back(other);
+  start({&a});
+  EXPECT_EQ(Client(port()).get().body, "a");
+  EXPECT_TRUE(await_status("\"state\":\"bind_failed\""));
+  squatter.stop_listening();
+  ASSERT_TRUE(await([&] { return proxy->status_json().find("bind_failed") == std::string::npos; }));
+  EXPECT_EQ(Client(squatter.port()).get().body, "b");
+}
+
+TEST_F(Failure, StopsWhileBusy) {
+  start({&a, &b});
+  std::atomic<bool> stop{false};
+  std::atomic<int> served{0};
+  std::vector<std::thread> clients;
+  for (int i = 0; i < 4; ++i) {
+    clients.emplace_back([&] {
+      while (!stop) {
+        Client client(port());
+        while (client.get().status == 200) ++served;
+        stop = true;
+      }
+    });
+  }
+  ASSERT_TRUE(await([&] { return served > 100; }));
+  proxy->stop();
+  for (auto& client : clients) client.join();
+  proxy.reset();
+}
+
+TEST_F(Failure, BadConfigurationIsRefusedByName) {
+  ProxyConfig config;
+  listener.local_bind_address = "0.0.0.0";
+  config.listeners = {listener};
+  const auto created = Proxy::create(runtime, source, config);
+  ASSERT_FALSE(created);
+  EXPECT_THAT(created.error().message,
+              ::testing::HasSubstr("proxy.listeners[0].local_bind_address"));
+  listener.local_bind_address = "127.0.0.1";
+  listener.endpoints = {{"a", "127.0.0.1", 1, 1}};
+  listener.access_log = {LogTarget::File, "/nonexistent/folder/x.log"};
+  config.listeners = {listener};
+  const auto logging = Proxy::create(runtime, source, config);
+  ASSERT_FALSE(logging);
+  EXPECT_THAT(logging.error().message, ::testing::HasSubstr("access_log.path /nonexistent"));
+}
+
+TEST_F(Failure, StatusPageIsWholeJson) {
+  start({&a, &b});
+  EXPECT_EQ(Client(port()).get().status, 200);
+  const auto json = parse_json(proxy->status_json());
+  ASSERT_TRUE(json) << proxy->status_json();
+  const auto& listeners = json->as_object().at("listeners").as_array();
+  ASSERT_EQ(listeners.size(), 1u);
+  const auto& one = listeners[0].as_object();
+  EXPECT_EQ(one.at("name").as_string(), "web");
+  EXPECT_EQ(one.at("state").as_string(), "open");
+  EXPECT_EQ(one.at("source").as_string(), "static");
+  EXPECT_EQ(one.at("endpoints").as_array().size(), 2u);
+}
+
+class LogFile : public Failure {
+ protected:
+  LogFile() {
+    path = ::testing::TempDir() + "fyr_access_" + std::to_string(::getpid()) + "_" +
+           ::testing::UnitTest::GetInstance()->current_test_info()->name() + ".log";
+    std::remove(path.c_str());
+    listener.access_log = {LogTarget::File, path};
+  }
+  ~LogFile() override { std::remove(path.c_str()); }
+  // Stopping writes what is there.
+  std::vector<std::string> lines() {
+    proxy->stop();
+    std::ifstream file(path);
+    std::vector<std::string> out;
+    for (std::string line; std::getline(file, line);) out.push_back(line);
+    return out;
+  }
+  std::string path;
+};
+
+TEST_F(LogFile, httplog_golden) {
+  start({&a});
+  Client client(port());
+  EXPECT_EQ(client.get("/x\"y").status, 200);
+  const auto all = lines();
+  ASSERT_EQ(all.size(), 1u);
+  EXPECT_THAT(all[0], ::testing::MatchesRegex(
+                          "127\\.0\\.0\\.1:[0-9]+ "
+                          "\\[[0-9]+/[A-Z][a-z]+/20[0-9]+:[0-9]+:[0-9]+:[0-9]+\\.[0-9]+\\] "
+                          "web svc/a [0-9]+/0/[0-9]+/[0-9]+/[0-9]+ 200 [0-9]+ - - ---- 1/1/1/1/0 "
+                          "0/0 \"GET /x#22y HTTP/1\\.1\""));
+}
+
+TEST_F(LogFile, termination_codes) {
+  a.on_request([](Backend&, Stream& stream, const Seen& seen) {
+    if (seen.has("/reset")) {
+      stream.reset();
+    } else if (seen.has("/bad")) {
+      stream.send("nonsense\r\n\r\n");
+    } else if (seen.has("/cut")) {
+      stream.send("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nx");
+      stream.reset();
+    } else if (seen.has("/silent")) {
+      stream.read_to_end();
+    } else {
+      stream.send(Backend::ok("x"));
+    }
+  });
+  listener.timeouts.server = milliseconds(150);
+  listener.timeouts.request_header = milliseconds(100);
+  listener.retries.attempts = 0;
+  listener.stall.enabled = false;
+  start({&a});
+  const auto one = [&](const std::string& text) {
+    Client client(port());
+    client.stream.send(text);
+    client.read_reply();
+  };
+  one("GET /reset HTTP/1.1\r\nHost: a\r\n\r\n");
+  one("GET /bad HTTP/1.1\r\nHost: a\r\n\r\n");
+  one("GET /cut HTTP/1.1\r\nHost: a\r\n\r\n");
+  one("GET /silent HTTP/1.1\r\nHost: a\r\n\r\n");
+  one("bad request\r\n\r\n");
+  one("GET /partial HTTP/1.1\r\n");
+  {
+    Client client(port());
+    client.stream.send("GET /silent HTTP/1.1\r\nHost: a\r\nX: abort\r\n\r\n");
+    ASSERT_TRUE(a.await_count(5));
+    client.stream.reset();
+    ASSERT_TRUE(await_status("\"conns\":0"));
+  }
+  std::string text;
+  for (const auto& line : lines()) text += line + "\n";
+  for (const char* part : {" 502 ", " SH-- ", " PH-- ", " SD-- ", " 504 ", " sH-- ", " PR-- ",
+                           " cR-- ", " CH-- ", "\"<BADREQ>\"", "svc/<NOSRV> -1/-1/-1/-1/"}) {
+    EXPECT_THAT(text, ::testing::HasSubstr(part));
+  }
+}
+
+TEST_F(LogFile, RedispatchIsMarked) {
+  a.stop_listening();
+  start({&a, &b});
+  Client client(port());
+  client.get();
+  client.get();
+  std::string text;
+  for (const auto& line : lines()) text += line + "\n";
+  EXPECT_THAT(text, ::testing::HasSubstr("/+1 0/0 "));
+}
+
+}  // namespace
+}  // namespace fyr::proxy::test
