@@ -56,6 +56,7 @@ rocksdb::DBOptions database_options() {
   options.db_write_buffer_size = kAllMemtableBytes;
   options.max_background_jobs = 2;
   options.max_open_files = 64;
+  options.max_file_opening_threads = 1;
   options.keep_log_file_num = 2;
   options.max_log_file_size = 1 << 20;
   options.info_log_level = rocksdb::WARN_LEVEL;

@@ -245,11 +245,14 @@ class Indexes : public StateTest {
     const std::string what = "topic " + std::to_string(static_cast<int>(topic.kind)) + " \"" +
                              topic.key + "\" at " + std::to_string(index_);
     ASSERT_GE(index, index_before) << what << ": went back";
-    if (now.listed != 0) ASSERT_EQ(now.listed, index) << what << ": listing and topic disagree";
+    if (now.listed != 0) {
+      ASSERT_EQ(now.listed, index) << what << ": listing and topic disagree";
+    }
     if (now.text != before.text) {
       ASSERT_EQ(index, index_) << what << ": changed, but its index says otherwise";
       ASSERT_TRUE(is_published(topic)) << what << ": changed and wakes nobody";
-    } else if (!is_key_under_removed_tree(topic)) {
+    } else if (!is_key_under_removed_tree(topic) && !(compound_ && is_published(topic))) {
+      // (A compound command may change something and change it back.)
       ASSERT_EQ(index, index_before) << what << ": unchanged, but its index moved";
       ASSERT_FALSE(touched(topic.kind, topic.key)) << what << ": unchanged, but touched";
     }
@@ -268,6 +271,8 @@ class Indexes : public StateTest {
     return (topic.kind == TopicKind::KvKey || topic.kind == TopicKind::KvPrefix) &&
            view(store_, topic).text.size() <= 1;
   }
+
+  bool compound_ = false;
 
   void compare_with_reloaded(const std::vector<Topic>& topics) {
     const StateStore again = reloaded();
@@ -297,7 +302,10 @@ TEST_F(Indexes, MoveExactlyWhenTheirListingChangesAndSurviveAReload) {
         views.push_back(view(store_, topic));
         indexes.push_back(store_.index_of(topic));
       }
-      apply_at(index_ + 1 + step % 3, history.next());
+      const pb::Command command = history.next();
+      compound_ = command.has_batch() ||
+                  (command.register_().has_service() && command.register_().checks_size() > 0);
+      apply_at(index_ + 1 + step % 3, command);
       for (std::size_t i = 0; i < topics.size(); ++i) {
         check(topics[i], views[i], indexes[i]);
         if (HasFatalFailure()) return;
