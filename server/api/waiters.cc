@@ -1,9 +1,15 @@
 #include "server/api/waiters.h"
 
+#include <algorithm>
 #include <utility>
 #include <vector>
 
 namespace fyr::server {
+namespace {
+
+constexpr std::size_t kDeliveredAtOnce = 64;
+
+}  // namespace
 
 struct Waiters::Watch {
   std::string key;
@@ -13,6 +19,16 @@ struct Waiters::Watch {
   std::unordered_map<std::uint64_t, Waiter> waiters;
   Waiters* owner = nullptr;  // null once the owner is gone
   Subscription subscription;
+};
+
+// Waiters that are due, and how far their delivery got.
+struct Waiters::Batch {
+  Batch(std::shared_ptr<const ReadPlan> read, AnswerPtr made, std::vector<Waiter> due)
+      : plan(std::move(read)), answer(std::move(made)), ready(std::move(due)) {}
+  std::shared_ptr<const ReadPlan> plan;
+  AnswerPtr answer;
+  std::vector<Waiter> ready;
+  std::size_t next = 0;
 };
 
 Waiters::Waiters(Server& server, AnswerCache& cache, io::Runtime& runtime, int thread,
@@ -108,7 +124,25 @@ void Waiters::changed(const WatchPtr& watch) {
     --count_;
   }
   drop_if_empty(watch);
-  for (const auto& waiter : ready) deliver_(waiter.call, *watch->plan, answer, waiter.consistency);
+  if (ready.empty()) return;
+  in_delivery_.push_back(std::make_shared<Batch>(watch->plan, answer, std::move(ready)));
+  deliver_batch(in_delivery_.back());
+}
+
+// In slices: thousands of answers in one go would hold up everybody else on this thread.
+void Waiters::deliver_batch(std::shared_ptr<Batch> batch) {
+  const auto end = std::min(batch->ready.size(), batch->next + kDeliveredAtOnce);
+  for (; batch->next < end; ++batch->next) {
+    const Waiter waiter = std::move(batch->ready[batch->next]);
+    deliver_(waiter.call, *batch->plan, batch->answer, waiter.consistency);
+  }
+  if (batch->next == batch->ready.size()) {
+    std::erase(in_delivery_, batch);
+    return;
+  }
+  runtime_.post(thread_, [this, batch] {
+    if (batch->next < batch->ready.size()) deliver_batch(batch);
+  });
 }
 
 void Waiters::expired(const WatchPtr& watch, std::uint64_t id) {
@@ -135,6 +169,7 @@ void Waiters::drop_if_empty(const WatchPtr& watch) {
 }
 
 void Waiters::deliver_all() {
+  while (!in_delivery_.empty()) deliver_batch(in_delivery_.back());
   while (!watches_.empty()) {
     auto watch = watches_.begin()->second;
     auto answer = cache_.get(*watch->plan, watch->pretty);

@@ -10,6 +10,7 @@
 #include <memory>
 #include <string>
 #include <unordered_map>
+#include <vector>
 
 #include "base/io/http_router.h"
 #include "base/io/runtime.h"
@@ -41,10 +42,12 @@ class Waiters {
     io::Timer timer;
   };
   struct Watch;
+  struct Batch;
   using WatchPtr = std::shared_ptr<Watch>;
 
   WatchPtr watch_for(const std::shared_ptr<const ReadPlan>& plan, bool pretty);
   void changed(const WatchPtr& watch);
+  void deliver_batch(std::shared_ptr<Batch> batch);
   void expired(const WatchPtr& watch, std::uint64_t id);
   void abandoned(const WatchPtr& watch, std::uint64_t id);
   void drop_if_empty(const WatchPtr& watch);
@@ -55,6 +58,7 @@ class Waiters {
   const int thread_;
   const Deliver deliver_;
   std::unordered_map<std::string, WatchPtr> watches_;
+  std::vector<std::shared_ptr<Batch>> in_delivery_;
   std::uint64_t next_id_ = 1;
   std::size_t count_ = 0;
 };

@@ -32,7 +32,7 @@ def replay(binary, area):
 
 def read_failures(path, text):
     """Cases the kit calls failed, as {area/case}, and the number that passed."""
-    failures = set(re.findall(r"^FAIL ([a-z-]+/[a-z0-9_]+)", text, re.M))
+    failures = set(re.findall(r"^ *FAIL ([a-z-]+/[a-z0-9_]+)", text, re.M))
     totals = re.search(r"^(\d+) passed, (\d+) failed", text, re.M)
     if totals is None:
         return None, 0, 0

@@ -103,18 +103,23 @@ class Client {
 class ApiTest : public ::testing::Test {
  protected:
   void SetUp() override {
+    open(true, ApiOptions{});
+    // Reads are held until there is a leader.
+    EXPECT_EQ(client().ask("GET", "/v1/catalog/nodes").status, 200);
+  }
+  void open(bool bootstrap, ApiOptions api_options) {
     char name[] = "/tmp/fyr-api-test-XXXXXX";
     directory_ = ::mkdtemp(name);
     ServerOptions options;
     options.data_dir = directory_;
     options.node_name = "conf1";
     options.rpc_address = "127.0.0.1:8300";
-    options.bootstrap = true;
+    options.bootstrap = bootstrap;
     auto server = Server::open(options);
     ASSERT_TRUE(server) << server.error().message;
     server_ = std::move(*server);
     runtime_ = std::make_unique<io::Runtime>(2);
-    api_ = std::make_unique<Api>(*server_, *runtime_, ApiOptions{});
+    api_ = std::make_unique<Api>(*server_, *runtime_, std::move(api_options));
     io::HttpServerOptions listen;
     listen.listen = {{"127.0.0.1", 0}};
     listen.max_connections_per_client = 5000;
@@ -125,8 +130,6 @@ class ApiTest : public ::testing::Test {
     http_ = std::move(*http);
     runtime_->start();
     port_ = http_->bound().at(0).port;
-    // Reads are held until there is a leader.
-    EXPECT_EQ(client().ask("GET", "/v1/catalog/nodes").status, 200);
   }
   void TearDown() override {
     if (api_) api_->stop();
@@ -168,6 +171,28 @@ class ApiTest : public ::testing::Test {
   std::uint16_t port_ = 0;
   std::size_t own_subscriptions_ = 0;
 };
+
+// A server that was never told to start a cluster by itself.
+class LeaderlessApiTest : public ApiTest {
+ protected:
+  void SetUp() override {
+    ApiOptions options;
+    options.rpc_hold_timeout = 300ms;
+    open(false, std::move(options));
+  }
+};
+
+TEST_F(LeaderlessApiTest, HoldsRequestsForALeaderAndThenSaysThatThereIsNone) {
+  auto c = client();
+  for (const auto* method : {"GET", "PUT", "DELETE"}) {
+    const auto begin = now();
+    const auto reply = c.ask(method, "/v1/kv/a");
+    EXPECT_EQ(reply.status, 500) << method;
+    EXPECT_EQ(reply.body, "No cluster leader") << method;
+    EXPECT_GE(now() - begin, 200ms) << method;
+  }
+  EXPECT_EQ(c.ask("GET", "/v1/status/leader").body, "\"\"");
+}
 
 TEST_F(ApiTest, KeepsValuesAndSaysTheIndexAlsoForWhatIsNotThere) {
   auto c = client();
