@@ -231,6 +231,18 @@ TEST(SwimSim, AMemberReachedOverTcpOnlyStaysAlive) {
   });
 }
 
+TEST(SwimSim, AStarvedMemberCausesNoFalseFailureOfOthers) {
+  for_seeds(1, [](std::uint64_t seed) {
+    SwimSimulator sim = cluster(seed, 50, {});
+    Random random(seed);
+    for (int burst = 0; burst < 30; ++burst) {
+      sim.pause(7, random.between(seconds(1), seconds(4)));
+      sim.run(seconds(5));
+    }
+    for (const auto& death : sim.deaths()) EXPECT_EQ(death.who, 7);
+  });
+}
+
 TEST(SwimSim, ManyComeAndGoAndTheRestAgree) {
   for_seeds(3, [](std::uint64_t seed) {
     SwimSimulator sim = cluster(seed, 8, lossy(0.05));

@@ -1,6 +1,6 @@
 // A whole gossip cluster in one process, from one seed: virtual time, latency, loss, duplication
-// (and through both, reordering), partitions, pauses, deaths and restarts. After every step the
-// invariants of the core that took it are checked.
+// (and through both, reordering), partitions, pauses, deaths and restarts. The invariants of a core
+// are checked after its steps.
 //
 // Single-threaded. Not a model: the cores are the real ones, only the network is pretended.
 #pragma once
@@ -82,6 +82,7 @@ class SwimSimulator {
   void dispatch(Event event);
   void perform(int i, Output out);
   void step(int i, const Input& input);
+  void check(const Core& core);
   void arm(int i);
   bool connected(int a, int b) const;
   Duration latency() { return random_.between(network_.min_latency, network_.max_latency); }
@@ -97,6 +98,7 @@ class SwimSimulator {
   std::set<std::pair<int, int>> blocked_udp_;
   std::vector<Death> deaths_;
   std::uint64_t transcript_ = 14695981039346656037ull;
+  std::uint64_t steps_ = 0;
   std::uint64_t packets_ = 0;
   std::uint64_t bytes_ = 0;
 };

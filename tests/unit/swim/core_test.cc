@@ -415,9 +415,37 @@ TEST_F(SwimCore, ItsOwnPauseIsNobodyElsesDeath) {
   hear(Suspect{"a", 1, "b"});
   now_ += seconds(60);
   give(TimeElapsed{});
+  run(milliseconds(1200));  // a last chance alone would be over by now
   EXPECT_EQ(state("a"), MemberState::Suspect);
-  run(milliseconds(500));
-  EXPECT_EQ(state("a"), MemberState::Suspect);
+}
+
+TEST_F(SwimCore, AProbeFromBeforeAPauseIsNotJudged) {
+  hear(alive("a", 2));
+  run(milliseconds(550));  // a ping is on its way
+  now_ += seconds(10);
+  give(TimeElapsed{});
+  EXPECT_EQ(state("a"), MemberState::Alive);
+}
+
+TEST_F(SwimCore, EveryPingToASuspectSaysSo) {
+  for (int i = 2; i < 6; ++i) hear(alive("n" + std::to_string(i), i));
+  hear(Suspect{"n2", 1, "n3"});
+  run(seconds(2));  // the gossip about it is over
+  const auto out = run(seconds(4));
+  int pings = 0;
+  for (const OutPacket& packet : out.packets) {
+    const auto messages = *decode_packet(packet.bytes, kCluster, kMaxPacket);
+    bool to_suspect = false, says_so = false;
+    for (const Message& message : messages) {
+      const auto* ping = std::get_if<Ping>(&message);
+      to_suspect = to_suspect || (ping && ping->target == "n2");
+      const auto* claim = std::get_if<Suspect>(&message);
+      says_so = says_so || (claim && claim->node == "n2");
+    }
+    pings += to_suspect ? 1 : 0;
+    EXPECT_TRUE(!to_suspect || says_so);
+  }
+  EXPECT_GT(pings, 0);
 }
 
 TEST_F(SwimCore, AnAckOverTcpOnlyIsSaidOnce) {
