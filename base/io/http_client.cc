@@ -263,7 +263,7 @@ class Call : public std::enable_shared_from_this<Call> {
 
   void close() {
     boost::system::error_code ignored;
-    if (connector_) connector_->cancel();
+    if (const auto connector = connector_.lock()) connector->cancel();
     connector_.reset();
     timer_.cancel();
     if (tls_) {
@@ -289,7 +289,7 @@ class Call : public std::enable_shared_from_this<Call> {
   std::shared_ptr<ssl::context> tls_context_;
   std::optional<TlsStream> tls_;
   const Instant deadline_;
-  std::shared_ptr<Connector> connector_;
+  std::weak_ptr<Connector> connector_;  // its own operations keep it; a strong one would be a ring
   std::string out_;
   std::string head_;
   std::size_t scanned_ = 0;
@@ -317,17 +317,17 @@ class ConnectCall : public std::enable_shared_from_this<ConnectCall> {
 
   void abandon() {
     done_ = nullptr;
-    if (connector_) connector_->cancel();
+    if (const auto connector = connector_.lock()) connector->cancel();
   }
 
  private:
   std::function<void(Result<void>)> done_;
-  std::shared_ptr<Connector> connector_;
+  std::weak_ptr<Connector> connector_;  // its own operations keep it; a strong one would be a ring
 };
 
 // Destroying it ends the call on the call's own thread.
 template <class T>
-class Handle final : public HttpCall {
+class Handle final : public OutgoingCall {
  public:
   Handle(asio::io_context& context, std::shared_ptr<T> call)
       : context_(context), call_(std::move(call)) {}
@@ -342,7 +342,7 @@ class Handle final : public HttpCall {
 
 }  // namespace
 
-std::unique_ptr<HttpCall> http_request(Runtime& runtime, int thread, HttpClientRequest request,
+std::unique_ptr<OutgoingCall> http_request(Runtime& runtime, int thread, HttpClientRequest request,
                                        std::function<void(Result<HttpClientResponse>)> done) {
   auto& context = runtime.context(thread);
   const auto call = std::make_shared<Call>(context, std::move(request), std::move(done));
@@ -362,7 +362,7 @@ Result<HttpClientResponse> http_request_blocking(HttpClientRequest request) {
   return result;
 }
 
-std::unique_ptr<HttpCall> tcp_connect(Runtime& runtime, int thread, HostPort target,
+std::unique_ptr<OutgoingCall> tcp_connect(Runtime& runtime, int thread, HostPort target,
                                       Duration timeout, std::function<void(Result<void>)> done) {
   auto& context = runtime.context(thread);
   const auto deadline = now() + timeout;

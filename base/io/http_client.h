@@ -40,19 +40,19 @@ struct HttpClientResponse {
 };
 
 // Returns a handle; destroying it cancels the request (done is then not called).
-class HttpCall {
+class OutgoingCall {
  public:
-  virtual ~HttpCall() = default;
+  virtual ~OutgoingCall() = default;
 };
 
-std::unique_ptr<HttpCall> http_request(Runtime& runtime, int thread, HttpClientRequest request,
+std::unique_ptr<OutgoingCall> http_request(Runtime& runtime, int thread, HttpClientRequest request,
                                        std::function<void(Result<HttpClientResponse>)> done);
 
 // Blocking form for the command line and tests; makes its own io thread.
 Result<HttpClientResponse> http_request_blocking(HttpClientRequest request);
 
 // TCP connect check under the same rules. done(ok) or the error text.
-std::unique_ptr<HttpCall> tcp_connect(Runtime& runtime, int thread, HostPort target,
+std::unique_ptr<OutgoingCall> tcp_connect(Runtime& runtime, int thread, HostPort target,
                                       Duration timeout, std::function<void(Result<void>)> done);
 
 }  // namespace fyr::io
