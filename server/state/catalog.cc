@@ -303,8 +303,6 @@ void remove_node(Change& change, NodeEntry& node) {
   change.touch(TopicKind::Instances, {}, tables.instances_index, true);
   change.touch(TopicKind::Node, node.key, node.index, true);
   change.touch(TopicKind::NodeServices, node.key, node.services_index, true);
-  if (node.checks_index > 1) change.keep(TopicKind::NodeChecks, node.key, node.checks_index);
-  if (node.sessions_index > 1) change.keep(TopicKind::NodeSessions, node.key, node.sessions_index);
   unindex_node(tables, node);
   tables.nodes.erase(tables.nodes.find(node.key));
 }

@@ -106,6 +106,18 @@ TEST_F(Kv, ATreeIsRemovedWholeAndNothingBesideIt) {
   EXPECT_LE(store_.tombstone_count(), 2u) << "one for the tree, not one for each key";
 }
 
+TEST_F(Kv, TheTombstoneOfATreeReplacesThoseInsideIt) {
+  for (const char* key : {"t/1", "t/2", "t/3/a", "t/3/b", "u"}) write(Verb::SET, key, "x");
+  write(Verb::DELETE, "t/1");
+  write(Verb::DELETE, "u");
+  done(kv_command(Verb::DELETE_TREE, "t/3/"));
+  ASSERT_EQ(store_.tombstone_count(), 3u);
+  write(Verb::SET, "t/4", "x");
+  const StateIndex index = done(kv_command(Verb::DELETE_TREE, "t/"));
+  EXPECT_EQ(store_.tombstone_count(), 2u);
+  for (const char* key : {"t/1", "t/2", "t/3/a"}) EXPECT_EQ(index_of(TopicKind::KvKey, key), index);
+}
+
 TEST_F(Kv, IndexesSurviveDeletionAndNeverGoBack) {
   write(Verb::SET, "p/a", "1");
   write(Verb::SET, "p/b", "1");

@@ -129,6 +129,21 @@ TEST_F(Sessions, ARenewedDelayCountsFromTheLastLoss) {
   EXPECT_TRUE(lock("k", 3, 23 * kSecond));
 }
 
+TEST_F(Sessions, ADelayThatIsOverButNotYetForgottenDoesNotShortenTheNextOne) {
+  done(session_command(1, "n", {}, "release", 10 * kSecond));
+  done(session_command(2, "n", {}, "release", 10 * kSecond));
+  done(session_command(3, "n"));
+  // More than are forgotten with one command; the last key is among the late ones.
+  for (int i = 0; i < 200; ++i) ASSERT_TRUE(lock("k" + std::to_string(1000 + i), 1));
+  done(destroy_command(1));
+  ASSERT_TRUE(lock("k1199", 2, 10 * kSecond));
+  pb::Command again = destroy_command(2);
+  again.set_stamp_ns(11 * kSecond);
+  done(again);
+  for (int i = 0; i < 5; ++i) EXPECT_FALSE(lock("k1199", 3, 20 * kSecond));
+  EXPECT_TRUE(lock("k1199", 3, 21 * kSecond));
+}
+
 TEST_F(Sessions, AVoluntaryReleaseHasNoDelay) {
   done(session_command(1, "n", {}, "release", 15 * kSecond));
   done(session_command(2, "n"));
