@@ -126,9 +126,9 @@ Name Answerer::zone(const Lookup& lookup, const MessageWriter& writer) const {
   return {zone_.domain, 0};
 }
 
-void Answerer::add_soa(MessageWriter& out, const Lookup& lookup, const Context& context) const {
+void Answerer::add_soa(MessageWriter& out, const Name& owner, const Context& context) const {
   const auto& soa = settings_.soa;
-  out.add_soa(zone(lookup, out), soa.min_ttl,
+  out.add_soa(owner, soa.min_ttl, zone_.domain,
               {context.serial, soa.refresh, soa.retry, soa.expire, soa.min_ttl});
 }
 
@@ -136,7 +136,7 @@ void Answerer::deny(const Query& query, const Lookup& lookup, Rcode rcode, const
                     std::string& reply) const {
   auto out = writer(query, context, reply);
   out.section(Section::Authority);
-  add_soa(out, lookup, context);
+  add_soa(out, zone(lookup, out), context);
   out.finish(rcode, true, false);
 }
 
@@ -239,9 +239,7 @@ void Answerer::deny_reverse(const Query& query, Rcode rcode, const Context& cont
     return answer_error(query, Rcode::Refused, reply, ExtendedError::NotAuthoritative);
   auto out = writer(query, context, reply);
   out.section(Section::Authority);
-  const auto& soa = settings_.soa;
-  out.add_soa(out.question_suffix(zone_label), soa.min_ttl,
-              {context.serial, soa.refresh, soa.retry, soa.expire, soa.min_ttl});
+  add_soa(out, out.question_suffix(zone_label), context);
   out.finish(rcode, true, false);
 }
 
@@ -281,7 +279,7 @@ void Answerer::answer_apex(const Query& query, const Lookup& lookup,
   auto& scratch = *context.scratch;
   const auto owner = zone(lookup, out);
   if (query.type == kTypeSoa) {
-    add_soa(out, lookup, context);
+    add_soa(out, zone(lookup, out), context);
     out.section(Section::Authority);
   }
   scratch.targets.clear();

@@ -70,7 +70,7 @@ class Answerer {
 
   MessageWriter writer(const Query& query, const Context& context, std::string& reply) const;
   MessageWriter::Name zone(const Lookup& lookup, const MessageWriter& writer) const;
-  void add_soa(MessageWriter& out, const Lookup& lookup, const Context& context) const;
+  void add_soa(MessageWriter& out, const MessageWriter::Name& owner, const Context& context) const;
   // NXDOMAIN or NODATA, with the SOA record that says so.
   void deny(const Query& query, const Lookup& lookup, Rcode rcode, const Context& context,
             std::string& reply) const;

@@ -266,14 +266,14 @@ bool MessageWriter::add_txt(const Name& owner, std::uint32_t ttl, std::string_vi
   return end_record();
 }
 
-bool MessageWriter::add_soa(const Name& owner, std::uint32_t ttl, const SoaFields& fields) {
-  const auto owner_at = owner.at != 0 ? owner.at : out_.size();
-  const Name zone{owner.wire, owner_at};
+bool MessageWriter::add_soa(const Name& owner, std::uint32_t ttl, std::string_view domain,
+                            const SoaFields& fields) {
   start_record(owner, kTypeSoa, ttl);
   out_.append("\2ns");
-  append_name(zone);
+  const Name written{domain, out_.size()};
+  out_.append(domain);
   out_.append("\12hostmaster");
-  append_name(zone);
+  append_name(written);
   for (const auto value :
        {fields.serial, fields.refresh, fields.retry, fields.expire, fields.minimum})
     append_be32(out_, value);

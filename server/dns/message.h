@@ -129,8 +129,9 @@ class MessageWriter {
   bool add_srv(const Name& owner, std::uint32_t ttl, std::uint16_t weight, std::uint16_t port,
                std::string_view target);
   bool add_txt(const Name& owner, std::uint32_t ttl, std::string_view text);
-  // Data: ns.<owner> hostmaster.<owner> and the numbers.
-  bool add_soa(const Name& owner, std::uint32_t ttl, const SoaFields& fields);
+  // Data: ns.<domain> hostmaster.<domain> and the numbers; `domain` in wire form.
+  bool add_soa(const Name& owner, std::uint32_t ttl, std::string_view domain,
+               const SoaFields& fields);
 
   const std::string& message() const { return out_; }
   // The data of the record added last.

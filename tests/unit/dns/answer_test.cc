@@ -205,6 +205,7 @@ TEST_F(Answers, OwnersEchoTheLettersOfTheQuestion) {
   EXPECT_EQ(answer.answer[0].name, "wEb.SerVice.cOnsul.");
   const auto denied = ask({.name = "x.SerVice.cOnsul"});
   EXPECT_EQ(denied.authority.at(0).name, "cOnsul.");
+  EXPECT_TRUE(denied.authority.at(0).data.starts_with("ns.consul. hostmaster.consul. "));
 }
 
 TEST_F(Answers, TtlsComeFromTheLongestMatch) {

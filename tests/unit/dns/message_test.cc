@@ -182,7 +182,7 @@ TEST_F(Writer, RecordsOfEveryTypeReadBackAsWritten) {
   EXPECT_TRUE(out.add_srv(out.question(), 5, 7, 8080, target));
   EXPECT_TRUE(out.add_name(out.question(), kTypeCname, 6, encode_name("other.example")));
   out.section(Section::Authority);
-  EXPECT_TRUE(out.add_soa(out.question_suffix(2), 9, {1, 2, 3, 4, 5}));
+  EXPECT_TRUE(out.add_soa(out.question_suffix(2), 9, encode_name("consul"), {1, 2, 3, 4, 5}));
   out.section(Section::Additional);
   EXPECT_TRUE(out.add_address({target, 0}, 1, *IpAddress::parse("10.0.0.1")));
   EXPECT_TRUE(out.add_address(out.question(), 1, *IpAddress::parse("fd00::1")));
@@ -203,7 +203,7 @@ TEST_F(Writer, RecordsOfEveryTypeReadBackAsWritten) {
   EXPECT_EQ(message.answer[1].data, "other.example.");
   ASSERT_EQ(message.authority.size(), 1u);
   EXPECT_EQ(message.authority[0].name, "Consul.");
-  EXPECT_EQ(message.authority[0].data, "ns.Consul. hostmaster.Consul. 1 2 3 4 5");
+  EXPECT_EQ(message.authority[0].data, "ns.consul. hostmaster.consul. 1 2 3 4 5");
   ASSERT_EQ(message.additional.size(), 4u);
   EXPECT_EQ(message.additional[0].name, "n.node.dc1.consul.");
   EXPECT_EQ(message.additional[1].data, "fd00::1");
@@ -215,13 +215,13 @@ TEST_F(Writer, WithoutCompressionNoPointerIsWritten) {
   ask({.name = "web.service.consul"});
   MessageWriter out(reply_, query_, 512, false);
   EXPECT_TRUE(out.add_address(out.question(), 0, *IpAddress::parse("10.0.0.1")));
-  EXPECT_TRUE(out.add_soa(out.question_suffix(2), 0, {}));
-  EXPECT_TRUE(out.add_soa({encode_name("other.example"), 0}, 0, {}));
+  EXPECT_TRUE(out.add_soa(out.question_suffix(2), 0, encode_name("consul"), {}));
+  EXPECT_TRUE(out.add_soa({encode_name("a.example"), 0}, 0, encode_name("b.example"), {}));
   out.finish(Rcode::NoError, true, false);
   const auto message = decoded();
   EXPECT_EQ(message.pointers, 0);
   EXPECT_EQ(message.answer[1].data, "ns.consul. hostmaster.consul. 0 0 0 0 0");
-  EXPECT_EQ(message.answer[2].data, "ns.other.example. hostmaster.other.example. 0 0 0 0 0");
+  EXPECT_EQ(message.answer[2].data, "ns.b.example. hostmaster.b.example. 0 0 0 0 0");
 }
 
 TEST_F(Writer, ARecordThatDoesNotFitLeavesNoTrace) {
