@@ -362,7 +362,7 @@ class FrameCall : public std::enable_shared_from_this<FrameCall> {
   void finish(Result<std::string> result) {
     const auto done = std::exchange(done_, nullptr);
     if (!done) return;
-    if (connector_) connector_->cancel();
+    if (const auto connector = connector_.lock()) connector->cancel();
     boost::system::error_code ignored;
     socket_.close(ignored);
     timer_.cancel();
@@ -376,7 +376,7 @@ class FrameCall : public std::enable_shared_from_this<FrameCall> {
   std::string out_;
   std::string in_;
   std::array<unsigned char, 4> header_{};
-  std::shared_ptr<Connector> connector_;
+  std::weak_ptr<Connector> connector_;  // its own operations keep it; a strong one would be a ring
   std::function<void(Result<std::string>)> done_;
 };
 
