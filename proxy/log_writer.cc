@@ -63,8 +63,8 @@ bool LogRing::push(const LogEntry& entry) {
   packed->endpoint_size = static_cast<std::uint16_t>(endpoint.size());
   packed->line_size = static_cast<std::uint16_t>(line.size());
   packed->entry = entry;
-  std::memcpy(at + sizeof(Packed), endpoint.data(), endpoint.size());
-  std::memcpy(at + sizeof(Packed) + endpoint.size(), line.data(), line.size());
+  std::copy(line.begin(), line.end(),
+            std::copy(endpoint.begin(), endpoint.end(), at + sizeof(Packed)));
   head_.store(head + size, std::memory_order_release);
   return true;
 }
