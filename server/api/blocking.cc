@@ -69,7 +69,7 @@ struct Reads::Request {
   std::shared_ptr<const ReadPlan> plan;
   io::ReadParams params;
   Consistency consistency = Consistency::Default;
-  Instant deadline{};  // of waiting for a leader; set at the first failure
+  Instant deadline{};  // of waiting for a leader; set when the first wait begins
   io::Timer retry;
   // Set when the request has waited already: it is only answered then, with this or newer.
   AnswerPtr waited_for;
@@ -105,6 +105,7 @@ void Reads::serve(io::HttpCallPtr call, ReadPlan plan) {
 
 void Reads::begin(const RequestPtr& request) {
   if (const auto stamp = server_.try_read(request->consistency)) return evaluate(request, *stamp);
+  if (request->deadline == Instant{}) request->deadline = now() + options_.rpc_hold_timeout;
   server_.wait_read(request->consistency, [this, request](Result<ReadStamp> stamp) {
     const int thread = request->call->exchange()->thread();
     runtime_.post(thread, [this, request, stamp = std::move(stamp)] {
@@ -118,9 +119,7 @@ void Reads::begin(const RequestPtr& request) {
 }
 
 void Reads::retry_or_fail(const RequestPtr& request, const Error& error) {
-  const auto time = now();
-  if (request->deadline == Instant{}) request->deadline = time + options_.rpc_hold_timeout;
-  if (stopped_ || !worth_retrying(error) || time + kRetryPause > request->deadline) {
+  if (stopped_ || !worth_retrying(error) || now() + kRetryPause > request->deadline) {
     return answer_error(*request->call, error);
   }
   request->retry = runtime_.schedule(request->call->exchange()->thread(), kRetryPause,

@@ -1,4 +1,6 @@
 // Reads of /v1/catalog/*.
+#include <algorithm>
+#include <iterator>
 #include <map>
 #include <set>
 
@@ -61,29 +63,41 @@ Rendered render_names(const std::map<std::string, std::set<std::string>>& servic
   return Rendered::json(std::move(body));
 }
 
-// Names and tags of the services on nodes with the wanted metadata.
-Render fetch_names_on_nodes(const StateStore& store, const RowSelection& selection) {
-  std::map<std::string, std::set<std::string>> services;
-  for (const auto& node : store.nodes().rows) {
-    if (!selection.matches_node(*node)) continue;
-    for (const auto& service : store.node_services(node->name()).services) {
-      auto& tags = services[service->service()];
-      tags.insert(service->tags().begin(), service->tags().end());
-    }
+// Names and tags of the services that have an instance with the wanted node metadata and filter.
+Render fetch_selected_names(const StateStore& store, const RowSelection& selection,
+                            const std::string& datacenter) {
+  std::vector<ServiceNode> rows;
+  for (const auto& listed : store.services().rows) {
+    auto found = store.service_nodes(listed.name).rows;
+    std::move(found.begin(), found.end(), std::back_inserter(rows));
   }
-  return [services = std::move(services)] { return render_names(services); };
+  return [rows = std::move(rows), selection, datacenter] {
+    std::map<std::string, std::set<std::string>> named;
+    for (const auto& row : rows) {
+      if (!selection.matches_node(*row.node)) continue;
+      if (selection.filter) {
+        std::string text;
+        JsonWriter out(text);
+        encode_service_node(out, *row.node, *row.service, datacenter);
+        if (!selection.matches_filter(text)) continue;
+      }
+      named[row.service->service()].insert(row.service->tags().begin(), row.service->tags().end());
+    }
+    return render_names(named);
+  };
 }
 
 void services(ApiContext& context, const io::HttpCallPtr& call) {
   if (refuse_datacenter(*call, context.options) || refuse_namespace(*call)) return;
   auto selection = parse_selection(*call, service_node_filter_schema());
   if (!selection) return;
-  const bool by_node = !selection->node_meta.empty();
+  const bool selects = !selection->node_meta.empty() || selection->filter.has_value();
   auto plan =
       plan_for(std::move(CacheKey("catalog/services").add(selection->key)),
-               {by_node ? Topic{TopicKind::Instances, ""} : Topic{TopicKind::ServiceNames, ""}});
-  plan.fetch = [selection = std::move(*selection), by_node](const StateStore& store) -> Render {
-    if (by_node) return fetch_names_on_nodes(store, selection);
+               {selects ? Topic{TopicKind::Instances, ""} : Topic{TopicKind::ServiceNames, ""}});
+  plan.fetch = [selection = std::move(*selection), selects,
+                datacenter = context.options.datacenter](const StateStore& store) -> Render {
+    if (selects) return fetch_selected_names(store, selection, datacenter);
     return [rows = store.services().rows] {
       std::map<std::string, std::set<std::string>> named;
       for (const auto& row : rows) named[row.name].insert(row.tags.begin(), row.tags.end());

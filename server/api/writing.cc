@@ -26,6 +26,7 @@ void Writes::submit(io::HttpCallPtr call, pb::Command command, Done done) {
   pending->call = std::move(call);
   pending->command = std::move(command);
   pending->done = std::move(done);
+  pending->deadline = now() + options_.rpc_hold_timeout;
   propose(pending);
 }
 
@@ -40,12 +41,10 @@ void Writes::finish(const std::shared_ptr<Pending>& pending, const Result<ApplyR
     if (result->error) return call.text(500, result->error->message);
     return pending->done(call, *result);
   }
-  const auto time = now();
-  if (pending->deadline == Instant{}) pending->deadline = time + options_.rpc_hold_timeout;
   // Unavailable may hide a write that was on its way, so only "nobody leads" is tried again.
   const auto code = result.error().code;
   const bool never_ran = code == ErrorCode::NoLeader || code == ErrorCode::NotLeader;
-  if (!never_ran || stopped_ || time + kRetryPause > pending->deadline) {
+  if (!never_ran || stopped_ || now() + kRetryPause > pending->deadline) {
     return answer_error(call, result.error());
   }
   // The timer's own state holds the request; the request holds the timer until it fires.

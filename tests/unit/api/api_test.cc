@@ -13,6 +13,7 @@
 #include <thread>
 
 #include "base/bytes.h"
+#include "server/api/answer_cache.h"
 
 namespace fyr::server {
 namespace {
@@ -361,6 +362,53 @@ TEST_F(ApiTest, GivesEverySessionTheNodeItWasAskedOn) {
   EXPECT_EQ(c.ask("PUT", "/v1/session/destroy/" + id).body, "true");
   EXPECT_EQ(c.ask("GET", "/v1/session/info/" + id).body, "[]");
   EXPECT_EQ(c.ask("PUT", "/v1/session/renew/" + id).status, 404);
+}
+
+TEST_F(ApiTest, ListsServicesByWhatAFilterSelects) {
+  register_instance("w1", "passing");
+  register_instance("o1", "passing", "", "other");
+  auto c = client();
+  EXPECT_EQ(c.ask("GET", "/v1/catalog/services").body, R"({"other":[],"web":[]})");
+  EXPECT_EQ(c.ask("GET", "/v1/catalog/services?filter=ServiceName==web").body, R"({"web":[]})");
+  EXPECT_EQ(c.ask("GET", "/v1/catalog/services?filter=Nope==web").status, 500);
+}
+
+ReadPlan value_of(const std::string& key, std::size_t size, int& made) {
+  ReadPlan plan;
+  plan.key = CacheKey("test").add(key).take();
+  plan.topics = {{TopicKind::KvKey, key}};
+  plan.fetch = [size, &made](const StateStore&) -> std::function<Rendered()> {
+    ++made;
+    return [size] { return Rendered::json(std::string(size, '1')); };
+  };
+  return plan;
+}
+
+TEST_F(ApiTest, MakesAnAnswerOncePerChange) {
+  AnswerCache cache(*server_);
+  int made = 0;
+  const auto plan = value_of("a", 10, made);
+  const auto first = cache.get(plan, false);
+  EXPECT_EQ(cache.get(plan, false), first);
+  EXPECT_EQ(made, 1);
+  put("/v1/kv/other", "x");
+  EXPECT_EQ(cache.get(plan, false), first);
+  put("/v1/kv/a", "x");
+  EXPECT_GT(cache.get(plan, false)->index(), first->index());
+  EXPECT_EQ(made, 2);
+}
+
+TEST_F(ApiTest, KeepsAnswersWithinItsLimits) {
+  AnswerCache cache(*server_, {.entries = 3, .bytes = 20'000});
+  int made = 0;
+  for (const auto* key : {"a", "b", "c", "d"}) cache.get(value_of(key, 10, made), false);
+  EXPECT_EQ(cache.entries(), 3u);
+  cache.get(value_of("b", 10, made), false);
+  EXPECT_EQ(made, 4);
+  cache.get(value_of("a", 10, made), false);  // the oldest had gone
+  EXPECT_EQ(made, 5);
+  EXPECT_EQ(cache.get(value_of("large", 30'000, made), false)->bytes(), 30'000u);
+  EXPECT_LE(cache.bytes(), 20'000u);
 }
 
 }  // namespace
