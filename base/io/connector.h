@@ -1,5 +1,5 @@
 // A connected stream socket, or the reason why there is none, before a deadline: names are resolved
-// and every address of both families is tried in turn. For the files of base/io only.
+// and every address of both families is tried in turn. Only for the files of this folder.
 //
 // Threading: one io thread. done runs once there, unless cancelled.
 #pragma once

@@ -343,7 +343,7 @@ class Handle final : public OutgoingCall {
 }  // namespace
 
 std::unique_ptr<OutgoingCall> http_request(Runtime& runtime, int thread, HttpClientRequest request,
-                                       std::function<void(Result<HttpClientResponse>)> done) {
+                                           std::function<void(Result<HttpClientResponse>)> done) {
   auto& context = runtime.context(thread);
   const auto call = std::make_shared<Call>(context, std::move(request), std::move(done));
   asio::post(context, [call] { call->start(); });
@@ -363,7 +363,8 @@ Result<HttpClientResponse> http_request_blocking(HttpClientRequest request) {
 }
 
 std::unique_ptr<OutgoingCall> tcp_connect(Runtime& runtime, int thread, HostPort target,
-                                      Duration timeout, std::function<void(Result<void>)> done) {
+                                          Duration timeout,
+                                          std::function<void(Result<void>)> done) {
   auto& context = runtime.context(thread);
   const auto deadline = now() + timeout;
   const auto call = std::make_shared<ConnectCall>(std::move(done));

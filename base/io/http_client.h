@@ -46,13 +46,13 @@ class OutgoingCall {
 };
 
 std::unique_ptr<OutgoingCall> http_request(Runtime& runtime, int thread, HttpClientRequest request,
-                                       std::function<void(Result<HttpClientResponse>)> done);
+                                           std::function<void(Result<HttpClientResponse>)> done);
 
 // Blocking form for the command line and tests; makes its own io thread.
 Result<HttpClientResponse> http_request_blocking(HttpClientRequest request);
 
 // TCP connect check under the same rules. done(ok) or the error text.
 std::unique_ptr<OutgoingCall> tcp_connect(Runtime& runtime, int thread, HostPort target,
-                                      Duration timeout, std::function<void(Result<void>)> done);
+                                          Duration timeout, std::function<void(Result<void>)> done);
 
 }  // namespace fyr::io

@@ -1,5 +1,5 @@
-// One HTTP/1.1 connection of http_server and what the connections of a thread share. For the files
-// of base/io only.
+// One HTTP/1.1 connection of http_server and what the connections of a thread share. Only for the
+// files of this folder.
 //
 // Threading: a Connection, its slots and its Shard belong to one io thread. ServerCore is shared;
 // its members say how. An Exchange may be used from any thread and posts to its connection's.

@@ -1,4 +1,4 @@
-// Our address values as the kernel's, and back. For the files of base/io only.
+// Our address values as the kernel's, and back. Only for the files of this folder.
 #pragma once
 
 #include <sys/socket.h>
