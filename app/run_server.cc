@@ -1,6 +1,7 @@
 #include "app/run_server.h"
 
 #include <atomic>
+#include <charconv>
 #include <cstdlib>
 
 #include "app/http_front.h"
@@ -58,7 +59,8 @@ server::MemberFact member_fact(const agent::Member& member) {
   fact.id = tag("id");
   fact.address = member.address;
   fact.server = tag("role") == "consul";
-  fact.server_port = static_cast<std::uint16_t>(std::atoi(tag("port").c_str()));
+  const std::string port = tag("port");  // stays 0 when it is no number
+  std::from_chars(port.data(), port.data() + port.size(), fact.server_port);
   const std::string build = tag("build");
   fact.version = build.substr(0, build.find(':'));
   fact.datacenter = tag("dc");

@@ -9,6 +9,7 @@
 #include <functional>
 #include <vector>
 
+// tidy: arrows: for the StateMachine, an interface that names no thread and no disk
 #include "raft/node.h"
 #include "raft/outputs.h"
 

@@ -89,7 +89,7 @@ Result<void> LogWriter::perform(Work& work) {
   if (work.compact) {
     if (auto done = storage_.compact(*work.compact); !done) return done;
   }
-  const auto now = std::chrono::steady_clock::now();
+  const auto now = fyr::now();
   if (!all.empty() && !watermark_due_) {
     watermark_due_ = true;
     watermark_at_ = now + kWatermarkInterval;

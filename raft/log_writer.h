@@ -11,6 +11,7 @@
 #include <thread>
 #include <vector>
 
+#include "base/time.h"
 #include "raft/storage.h"
 
 namespace fyr::raft {
@@ -41,7 +42,7 @@ class LogWriter {
   Work queued_;                 // guarded by mutex_
   bool stopping_ = false;       // guarded by mutex_
   bool watermark_due_ = false;  // its thread only
-  std::chrono::steady_clock::time_point watermark_at_;
+  Instant watermark_at_;
   std::thread thread_;
 };
 

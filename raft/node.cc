@@ -140,6 +140,7 @@ class NodeImpl final : public Node {
   }
 
   bool can_read_now() const override {
+    if (ended_.load(std::memory_order_acquire)) return false;
     const auto until = readable_until_.load(std::memory_order_acquire);
     if (until == Instant::max().time_since_epoch().count()) return true;
     return now().time_since_epoch().count() < until;
@@ -189,13 +190,14 @@ class NodeImpl final : public Node {
   }
 
   void on_fatal(const Error& error) {
-    readable_until_.store(Instant::min().time_since_epoch().count());
+    ended_.store(true);
     if (options_.on_fatal) {
       options_.on_fatal(error);
       return;
     }
     log::error("raft", "the log cannot be written, stopping at once: {}", error.message);
     log::flush();
+    // tidy: terminate: nothing may run after a failed write, destructors included
     ::_exit(74);
   }
 
@@ -214,7 +216,7 @@ class NodeImpl final : public Node {
     }
     DriverOutput rest = driver_.abandon(input);
     perform(rest);
-    readable_until_.store(Instant::min().time_since_epoch().count());
+    ended_.store(true);
   }
 
   void perform(DriverOutput& out) {
@@ -256,6 +258,7 @@ class NodeImpl final : public Node {
   SoftState published_;  // raft thread
   std::atomic<std::uint64_t> applied_;
   std::atomic<Instant::rep> readable_until_{Instant::min().time_since_epoch().count()};
+  std::atomic<bool> ended_{false};  // stopped or failed: nothing is served any more
   mutable std::mutex status_mutex_;
   Status status_;
   std::atomic<std::thread::id> raft_thread_;

@@ -297,7 +297,7 @@ grpc::ServerWriteReactor<grpc::ByteBuffer>* WatchRpc::Impl::WatchService(
   }
   // The count falls with the last reference to the stream.
   std::shared_ptr<Stream> stream(new Stream(hub), [count = streams](Stream* gone) {
-    delete gone;
+    delete gone;  // tidy: delete: the deleter of a shared_ptr
     count->fetch_sub(1);
   });
   stream->hold(stream);

@@ -1,6 +1,7 @@
 #include "server/watch/publisher.h"
 
 #include <map>
+// tidy: arrows: watchers come and go on the threads of those who wait
 #include <mutex>
 #include <string_view>
 #include <unordered_map>

@@ -2,7 +2,7 @@
 
 #include <gtest/gtest.h>
 
-#include "recording_machine.h"
+#include "tests/unit/raft/recording_machine.h"
 
 namespace fyr::raft {
 namespace {

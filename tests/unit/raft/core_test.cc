@@ -4,7 +4,7 @@
 
 #include <gtest/gtest.h>
 
-#include "core_harness.h"
+#include "tests/unit/raft/core_harness.h"
 
 namespace fyr::raft {
 namespace {

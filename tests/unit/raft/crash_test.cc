@@ -15,8 +15,8 @@
 #include "base/log.h"
 #include "base/random.h"
 #include "raft/node.h"
-#include "recording_machine.h"
-#include "temp_folder.h"
+#include "tests/unit/raft/recording_machine.h"
+#include "tests/unit/raft/temp_folder.h"
 
 namespace fyr::raft {
 namespace {
@@ -88,6 +88,7 @@ std::set<std::uint64_t> kill_after(pid_t child, int pipe, std::size_t bytes, Dur
     got.append(buffer, static_cast<std::size_t>(n));
   }
   const timespec pause{0, static_cast<long>(extra.count())};
+  // tidy: sleep: a random moment to be killed at; there is no event to await
   ::nanosleep(&pause, nullptr);
   ::kill(child, SIGKILL);
   int status = 0;

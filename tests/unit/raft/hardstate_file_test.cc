@@ -3,7 +3,7 @@
 
 #include <gtest/gtest.h>
 
-#include "temp_folder.h"
+#include "tests/unit/raft/temp_folder.h"
 
 namespace fyr::raft {
 namespace {

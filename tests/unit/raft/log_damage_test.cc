@@ -5,9 +5,9 @@
 #include <algorithm>
 
 #include "base/random.h"
-#include "batches.h"
 #include "raft/rocks_storage.h"
-#include "temp_folder.h"
+#include "tests/unit/raft/batches.h"
+#include "tests/unit/raft/temp_folder.h"
 
 namespace fyr::raft {
 namespace {

@@ -4,7 +4,7 @@
 
 #include <condition_variable>
 
-#include "batches.h"
+#include "tests/unit/raft/batches.h"
 
 namespace fyr::raft {
 namespace {

@@ -3,8 +3,8 @@
 #include <gtest/gtest.h>
 
 #include "base/random.h"
-#include "batches.h"
-#include "temp_folder.h"
+#include "tests/unit/raft/batches.h"
+#include "tests/unit/raft/temp_folder.h"
 
 namespace fyr::raft {
 namespace {

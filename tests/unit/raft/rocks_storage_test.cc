@@ -5,8 +5,8 @@
 
 #include <algorithm>
 
-#include "batches.h"
-#include "temp_folder.h"
+#include "tests/unit/raft/batches.h"
+#include "tests/unit/raft/temp_folder.h"
 
 namespace fyr::raft {
 namespace {
