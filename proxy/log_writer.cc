@@ -20,8 +20,8 @@ constexpr std::size_t kWriteAt = 64 * 1024;
 constexpr std::size_t kMaxEndpointName = 255;
 
 int utc_offset_minutes() {
-  const auto seconds = std::chrono::system_clock::to_time_t(
-      std::chrono::time_point_cast<std::chrono::system_clock::duration>(wall_now()));
+  const std::time_t seconds =
+      std::chrono::floor<std::chrono::seconds>(wall_now()).time_since_epoch().count();
   std::tm parts{};
   localtime_r(&seconds, &parts);
   return static_cast<int>(parts.tm_gmtoff / 60);
