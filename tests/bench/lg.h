@@ -88,8 +88,12 @@ static string gs(const string& k, const string& d = "") {
   auto i = opt.find(k);
   return i == opt.end() ? d : i->second.back();
 }
-static double gd(const string& k, double d) { return opt.count(k) ? atof(gs(k).c_str()) : d; }
-static bool gb(const string& k) { return opt.count(k); }
+static double gd(const string& k, double d) {
+  return opt.count(k) ? atof(gs(k).c_str()) : d;
+}
+static bool gb(const string& k) {
+  return opt.count(k);
+}
 
 static sockaddr_in addr(const string& hp) {
   auto c = hp.rfind(':');
@@ -129,16 +133,24 @@ struct Resp {
     size_t p = head.find("\r\n");
     while (p != string::npos && p + 2 < head.size()) {
       const char* l = head.c_str() + p + 2;
-      if (ieq(l, "content-length:", 15)) haslen = true, left = strtoull(l + 15, 0, 10);
-      else if (ieq(l, "transfer-encoding:", 18)) chunked = true;
-      else if (ieq(l, "connection: close", 17)) close = true;
-      else if (ieq(l, "x-consul-index:", 15)) index = strtoull(l + 15, 0, 10);
+      if (ieq(l, "content-length:", 15))
+        haslen = true, left = strtoull(l + 15, 0, 10);
+      else if (ieq(l, "transfer-encoding:", 18))
+        chunked = true;
+      else if (ieq(l, "connection: close", 17))
+        close = true;
+      else if (ieq(l, "x-consul-index:", 15))
+        index = strtoull(l + 15, 0, 10);
       p = head.find("\r\n", p + 2);
     }
-    if (status == 204 || status == 304 || (status >= 100 && status < 200)) st = DONE;
-    else if (chunked) st = CSIZE;
-    else if (haslen) st = left ? LEN : DONE;
-    else st = EOFBODY, close = true;
+    if (status == 204 || status == 304 || (status >= 100 && status < 200))
+      st = DONE;
+    else if (chunked)
+      st = CSIZE;
+    else if (haslen)
+      st = left ? LEN : DONE;
+    else
+      st = EOFBODY, close = true;
   }
   // feed; returns bytes used
   size_t feed(const char* d, size_t n) {
@@ -179,21 +191,24 @@ struct Resp {
             left = strtoull(line.c_str(), 0, 16);
             st = left ? CDATA : TRAIL;
             line.clear();
-          } else line += d[i];
+          } else
+            line += d[i];
           i++;
           break;
         case TRAIL:
           if (d[i] == '\n') {
             if (line.empty() || line == "\r") st = DONE;
             line.clear();
-          } else line += d[i];
+          } else
+            line += d[i];
           i++;
           break;
         case EOFBODY:
           bytes += n - i;
           i = n;
           break;
-        default: break;
+        default:
+          break;
       }
     }
     return i;
@@ -232,9 +247,12 @@ static string expand(const string& t, uint64_t i) {
   if (t.find('{') == string::npos) return t;
   string o;
   for (size_t p = 0; p < t.size();) {
-    if (t.compare(p, 3, "{i}") == 0) o += std::to_string(i), p += 3;
-    else if (t.compare(p, 3, "{m}") == 0) o += std::to_string(mod_n ? i % mod_n : i), p += 3;
-    else o += t[p++];
+    if (t.compare(p, 3, "{i}") == 0)
+      o += std::to_string(i), p += 3;
+    else if (t.compare(p, 3, "{m}") == 0)
+      o += std::to_string(mod_n ? i % mod_n : i), p += 3;
+    else
+      o += t[p++];
   }
   return o;
 }
@@ -246,7 +264,8 @@ static string make_req() {
   string p = expand(path_t, i), b = expand(body_t, i);
   string q = method + " " + p + " HTTP/1.1\r\nHost: " + host_h + "\r\n" + extra_h;
   if (!keepalive) q += "Connection: close\r\n";
-  if (!b.empty() || method == "PUT" || method == "POST") q += "Content-Length: " + std::to_string(b.size()) + "\r\n";
+  if (!b.empty() || method == "PUT" || method == "POST")
+    q += "Content-Length: " + std::to_string(b.size()) + "\r\n";
   q += "\r\n" + b;
   fixed_req = q;
   return q;
@@ -254,7 +273,8 @@ static string make_req() {
 
 struct Stats {
   Hist h;
-  uint64_t ok = 0, e_conn = 0, e_reset = 0, e_timeout = 0, e_status = 0, bytes = 0, opened = 0, slow = 0, resent = 0;
+  uint64_t ok = 0, e_conn = 0, e_reset = 0, e_timeout = 0, e_status = 0, bytes = 0, opened = 0,
+           slow = 0, resent = 0;
   std::map<int, uint64_t> codes;
   int64_t first_err = 0, last_err = 0, first_slow = 0, last_slow = 0;
   int64_t slow_ns = INT64_MAX;
@@ -302,11 +322,13 @@ static void shut(Conn* c) {
 static bool flush(Conn* c) {
   while (c->off < c->out.size()) {
     ssize_t k = send(c->fd, c->out.data() + c->off, c->out.size() - c->off, MSG_NOSIGNAL);
-    if (k > 0) c->off += k;
+    if (k > 0)
+      c->off += k;
     else if (k < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) {
       if (!c->want_out) c->want_out = true, ctl(EPOLL_CTL_MOD, c, EPOLLIN | EPOLLOUT);
       return true;
-    } else return false;
+    } else
+      return false;
   }
   if (c->want_out) c->want_out = false, ctl(EPOLL_CTL_MOD, c, EPOLLIN);
   return true;
