@@ -284,14 +284,14 @@ const HttpRouter::Route* HttpRouter::find(std::string_view path, std::size_t& le
 
 // What is answered before any route is looked at.
 bool HttpRouter::refuse(const std::shared_ptr<HttpExchange>& exchange) const {
-  const auto& path = exchange->request().path;
-  const auto decoded = percent_decode(path);
+  // Decoded, so that no spelling gets around a block.
+  const auto decoded = percent_decode(exchange->request().path);
   if (!decoded || !is_printable(*decoded)) {
     HttpCall(exchange, options_, {}).text(400, "");
     return true;
   }
   for (const auto& blocked : options_->block_endpoints) {
-    if (path.compare(0, blocked.size(), blocked) == 0) {
+    if (decoded->compare(0, blocked.size(), blocked) == 0) {
       HttpCall(exchange, options_, {}).text(403, "Endpoint is blocked by agent configuration");
       return true;
     }

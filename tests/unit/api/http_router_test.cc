@@ -134,6 +134,15 @@ TEST(HttpRouter, AddsConfiguredHeadersToEveryAnswer) {
   EXPECT_EQ(blocked->header("X-Consul-Default-ACL-Policy"), "allow");
 }
 
+TEST(HttpRouter, BlocksAPathInEverySpelling) {
+  RouterOptions options;
+  options.block_endpoints = {"/v1/kv/secret"};
+  const auto router = sample(std::move(options));
+  EXPECT_EQ(ask(router, "GET", "/v1/kv/secret/a")->answer.status, 403);
+  EXPECT_EQ(ask(router, "PUT", "/v1/kv/s%65cret")->answer.status, 403);
+  EXPECT_EQ(ask(router, "GET", "/v1/kv/other")->answer.status, 200);
+}
+
 TEST(HttpRouter, IndentsWhenAskedAndCompressesLargeBodies) {
   const auto router = sample();
   EXPECT_EQ(ask(router, "GET", "/v1/nodes", "pretty")->body(),
