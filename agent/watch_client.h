@@ -20,22 +20,13 @@
 #include <vector>
 
 #include "agent/channel_source.h"
+#include "agent/watch_view.h"
 #include "base/error.h"
 #include "base/io/runtime.h"
 #include "base/time.h"
 #include "watch.pb.h"
 
 namespace fyr::agent {
-
-// All instances of one service as of `index`; rows by node, then service id.
-struct ServiceView {
-  std::uint64_t index = 0;
-  std::uint64_t epoch = 0;
-  std::vector<std::shared_ptr<const pb::ServiceEntry>> rows;
-  bool from_disk = false;  // last known list; no server confirmed it yet
-};
-
-using ViewPtr = std::shared_ptr<const ServiceView>;
 
 struct WatchClientOptions {
   std::filesystem::path directory;  // last known lists; empty: none are kept
@@ -47,6 +38,7 @@ struct WatchClientOptions {
   Duration backoff_max = std::chrono::seconds(10);
   Duration silence = std::chrono::seconds(25);  // no heartbeat for so long: reconnect
   std::size_t max_services = 4096;              // get() beyond it: ResourceExhausted
+  std::size_t max_absent = 256;  // of them without instances: the longest unused one goes
 };
 
 class WatchClient {
@@ -59,7 +51,9 @@ class WatchClient {
   using OnView = std::function<void(ViewPtr)>;
   using Ready = std::function<void(Result<ViewPtr>)>;
 
-  WatchClient(std::shared_ptr<ChannelSource> servers, WatchClientOptions options);
+  // Works on `thread` of the runtime, writes files on `disk_thread`.
+  WatchClient(io::Runtime& runtime, int thread, int disk_thread,
+              std::shared_ptr<ChannelSource> servers, WatchClientOptions options);
   ~WatchClient();
   void stop();
 

@@ -33,7 +33,7 @@ void Sync::item_changed() {
 
 void Sync::servers_changed() {
   core_.servers_changed(now());
-  arm();
+  run();  // what failed or never compared does not wait for the timer
 }
 
 void Sync::compare_now() {

@@ -1,0 +1,42 @@
+// Keeps the last status of every check on disk: at most one write a second and check, by the disk
+// thread, and a sign of life of the agent every five seconds.
+//
+// Threading: on the agent's thread.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <set>
+#include <string>
+
+#include "agent/checks/runner.h"
+#include "agent/local/persistence.h"
+#include "base/io/runtime.h"
+
+namespace fyr::agent {
+
+class StatusKeeper {
+ public:
+  StatusKeeper(io::Runtime& runtime, int thread, int disk_thread, std::shared_ptr<Persistence> disk,
+               const CheckRunner& runner);
+  void start();
+  void changed(const std::string& check_id) { dirty_.insert(check_id); }
+  // Writes what is left, at once, on the calling thread; for stopping.
+  void flush_now();
+
+ private:
+  void tick();
+  void arm();
+
+  io::Runtime& runtime_;
+  const int thread_;
+  const int disk_thread_;
+  const std::shared_ptr<Persistence> disk_;
+  const CheckRunner& runner_;
+  std::set<std::string> dirty_;
+  int ticks_ = 0;
+  io::Timer timer_;
+  std::shared_ptr<StatusKeeper*> alive_ = std::make_shared<StatusKeeper*>(this);
+};
+
+}  // namespace fyr::agent
