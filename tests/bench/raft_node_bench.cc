@@ -1,13 +1,15 @@
 // Proposals a second of one Raft node: raft_node_bench DIR [clients] [seconds] [bytes]
 //
 // Each client proposes again as soon as its last proposal was applied. Prints operations a second,
-// latency and the process's CPU time for each operation. The folder must be on the disk to measure.
+// latency, the process's CPU time for each operation and its memory. The folder must be on the disk
+// to measure.
 #include <sys/resource.h>
 
 #include <algorithm>
 #include <condition_variable>
 #include <cstdio>
 #include <cstdlib>
+#include <fstream>
 #include <mutex>
 #include <vector>
 
@@ -86,6 +88,14 @@ class Clients {
   int running_ = 0;
 };
 
+double resident_mib() {
+  std::ifstream statm("/proc/self/statm");
+  double size = 0;
+  double resident = 0;
+  statm >> size >> resident;
+  return resident * 4096 / (1 << 20);
+}
+
 double micros(Duration d) {
   return static_cast<double>(d.count()) / 1e3;
 }
@@ -126,6 +136,7 @@ int main(int argc, char** argv) {
   }
   const Instant led = now();
 
+  const double resident_before = resident_mib();
   const double cpu_before = cpu_seconds();
   const Instant start = now();
   Clients load(**node, bytes, start + std::chrono::seconds(seconds));
@@ -136,10 +147,11 @@ int main(int argc, char** argv) {
   auto& latencies = load.latencies();
   std::ranges::sort(latencies);
   const auto count = static_cast<double>(latencies.size());
-  std::printf("open %.1f ms, leader after %.1f ms\n", micros(opened - begin) / 1e3,
-              micros(led - begin) / 1e3);
+  std::printf("open %.1f ms, leader after %.1f ms, then %.1f MiB\n", micros(opened - begin) / 1e3,
+              micros(led - begin) / 1e3, resident_before);
   std::printf("%d clients, %zu bytes: %.0f/s, p50 %.0f us, p99 %.0f us, cpu %.1f us/op\n", clients,
               bytes, count / elapsed, micros(latencies[latencies.size() / 2]),
               micros(latencies[latencies.size() * 99 / 100]), cpu * 1e6 / count);
+  std::printf("memory after the load %.1f MiB\n", resident_mib());
   (*node)->stop();
 }

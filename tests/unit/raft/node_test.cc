@@ -2,16 +2,19 @@
 #include "raft/node.h"
 
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 
 #include <atomic>
 #include <condition_variable>
+#include <csignal>
+#include <ctime>
 #include <future>
 #include <map>
 #include <thread>
 
 #include "base/bytes.h"
-#include "recording_machine.h"
-#include "temp_folder.h"
+#include "tests/unit/raft/recording_machine.h"
+#include "tests/unit/raft/temp_folder.h"
 
 namespace fyr::raft {
 namespace {
@@ -341,6 +344,60 @@ TEST_F(NodeTest, WithoutBootstrapThereIsNoLeader) {
   ASSERT_FALSE(result);
   EXPECT_EQ(result.error().code, ErrorCode::NoLeader);
   EXPECT_FALSE(node_->can_read_now());
+}
+
+// No file may grow beyond this while it lives: writing fails as on a full disk.
+class FileSizeLimit {
+ public:
+  explicit FileSizeLimit(rlim_t bytes) {
+    std::signal(SIGXFSZ, SIG_IGN);
+    getrlimit(RLIMIT_FSIZE, &before_);
+    const rlimit limited{bytes, before_.rlim_max};
+    setrlimit(RLIMIT_FSIZE, &limited);
+  }
+  ~FileSizeLimit() { setrlimit(RLIMIT_FSIZE, &before_); }
+
+ private:
+  rlimit before_{};
+};
+
+// raft.md §10: a write error is never retried, and nothing is acknowledged after it.
+TEST_F(NodeTest, AWriteErrorIsFatalAndAcknowledgesNothing) {
+  NodeOptions watched = options();
+  std::promise<Error> fatal;
+  watched.on_fatal = [&](const Error& error) { fatal.set_value(error); };
+  open(machine_, watched);
+  ASSERT_TRUE(propose("before"));
+  std::promise<Result<Node::Applied>> large;
+  std::promise<Result<Node::Applied>> later;
+  {
+    const FileSizeLimit limit(1 << 20);
+    node_->propose(std::string(3 << 20, 'x'), [&](auto r) { large.set_value(std::move(r)); });
+    const Error error = fatal.get_future().get();
+    EXPECT_NE(error.message.find(folder_.path().string()), std::string::npos) << error.message;
+  }
+  node_->propose("later", [&](auto r) { later.set_value(std::move(r)); });
+  EXPECT_FALSE(node_->can_read_now());
+  node_->stop();
+  EXPECT_EQ(large.get_future().get().error().code, ErrorCode::CommitUnknown);
+  EXPECT_FALSE(later.get_future().get());
+  node_.reset();
+
+  RecordingMachine fresh;
+  open(fresh);
+  ASSERT_TRUE(read(ReadMode::Consistent));
+  ASSERT_FALSE(fresh.data().empty());
+  EXPECT_EQ(fresh.data().front(), "before");
+}
+
+TEST_F(NodeTest, AWriteErrorEndsTheProcessWithStatus74) {
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
+  const auto fill_the_disk = [this] {
+    open(machine_);
+    const FileSizeLimit limit(1 << 20);
+    propose(std::string(3 << 20, 'x'));
+  };
+  EXPECT_EXIT(fill_the_disk(), testing::ExitedWithCode(74), "cannot be written");
 }
 
 std::uint64_t cpu_ticks_of_this_process() {
