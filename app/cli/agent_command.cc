@@ -151,6 +151,8 @@ int run_agent_command(const std::vector<std::string>& arguments) {
       std::cout << settings_help();
       return 0;
     }
+  // First of all: every thread, the log's too, must inherit the blocked signals.
+  auto events = std::make_shared<Events>();
   LoadedAll loaded = load_all(load_settings(arguments));
   if (!loaded.errors.empty()) return report(loaded.errors);
   const Settings settings = loaded.settings;
@@ -166,7 +168,6 @@ int run_agent_command(const std::vector<std::string>& arguments) {
   if (!pid_file.write(settings.pid_file))
     return report({"pid_file " + settings.pid_file + ": cannot be written"});
 
-  auto events = std::make_shared<Events>();
   auto agent =
       RunningAgent::start(std::move(loaded), arguments, [events] { events->ask_to_leave(); });
   if (!agent) return report({agent.error().message});

@@ -43,12 +43,17 @@ def spawn(command, **options):
     return child
 
 
+_next_port = 20000 + os.getpid() * 37 % 11000
+
+
 def free_ports(count):
-    """Ports free for TCP and UDP now, below the ephemeral range so that nobody is handed them."""
+    """Ports free for TCP and UDP now, below the ephemeral range so that nobody is handed them; never
+    the same one twice in a run."""
+    global _next_port
     found = []
-    start = 20000 + (os.getpid() * 37 + int(time.monotonic() * 1000)) % 11000
-    for offset in range(12000):
-        port = 20000 + (start - 20000 + offset) % 12000
+    for _ in range(12000):
+        port = _next_port
+        _next_port = _next_port + 1 if _next_port < 31999 else 20000
         try:
             with socket.socket() as tcp, socket.socket(type=socket.SOCK_DGRAM) as udp:
                 tcp.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
