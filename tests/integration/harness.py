@@ -285,12 +285,15 @@ class Writers:
             connection = None
             number += 1
             time.sleep(0.01)
+        if connection:
+            connection.close()
 
     def count(self):
         with self.lock:
             return len(self.acknowledged)
 
     def stop(self):
+        """Ends the writers after their request in hand."""
         self.stopping = True
         for thread in self.threads:
             thread.join(20)
