@@ -150,8 +150,24 @@ void Stream::small_receive_buffer() {
 }
 
 void Stream::close() {
+  std::lock_guard lock(*mutex_);
   if (fd_ >= 0) ::close(fd_);
   fd_ = -1;
+}
+
+void Stream::interrupt() {
+  std::lock_guard lock(*mutex_);
+  if (fd_ >= 0) ::shutdown(fd_, SHUT_RDWR);
+}
+
+// The descriptor stays for the thread that reads it; dissolving the association resets.
+void Stream::drop() {
+  std::lock_guard lock(*mutex_);
+  if (fd_ < 0) return;
+  sockaddr unspecified{};
+  unspecified.sa_family = AF_UNSPEC;
+  ::connect(fd_, &unspecified, sizeof unspecified);
+  ::shutdown(fd_, SHUT_RDWR);
 }
 
 void Stream::reset() {
@@ -202,7 +218,7 @@ Backend::~Backend() {
     std::lock_guard lock(mutex_);
     stopping_ = true;
     for (const auto& weak : open_) {
-      if (const auto stream = weak.lock()) ::shutdown(stream->fd(), SHUT_RDWR);
+      if (const auto stream = weak.lock()) stream->interrupt();
     }
     threads.swap(threads_);
     changed_.notify_all();
@@ -221,13 +237,7 @@ void Backend::stop_listening() {
 void Backend::reset_all() {
   std::lock_guard lock(mutex_);
   for (const auto& weak : open_) {
-    const auto stream = weak.lock();
-    if (!stream || stream->fd() < 0) continue;
-    // The descriptor stays for the thread that reads it; a zero linger plus disconnect resets.
-    sockaddr unspecified{};
-    unspecified.sa_family = AF_UNSPEC;
-    ::connect(stream->fd(), &unspecified, sizeof unspecified);
-    ::shutdown(stream->fd(), SHUT_RDWR);
+    if (const auto stream = weak.lock()) stream->drop();
   }
 }
 

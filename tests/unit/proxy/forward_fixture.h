@@ -30,8 +30,10 @@ class Stream {
  public:
   Stream() = default;
   explicit Stream(int fd);
-  Stream(Stream&& other) noexcept : fd_(other.fd_), buffer_(std::move(other.buffer_)) {
+  Stream(Stream&& other) noexcept
+      : fd_(other.fd_), buffer_(std::move(other.buffer_)), mutex_(std::move(other.mutex_)) {
     other.fd_ = -1;
+    other.mutex_ = std::make_unique<std::mutex>();
   }
   Stream& operator=(Stream&& other) noexcept;
   ~Stream() { close(); }
@@ -49,6 +51,9 @@ class Stream {
   void shutdown_write();
   void close();
   void reset();  // closes with RST
+  // From another thread than the one that reads and writes:
+  void interrupt();  // ends both directions
+  void drop();       // as if the process were killed
   int fd() const { return fd_; }
   void small_receive_buffer();
 
@@ -57,6 +62,7 @@ class Stream {
   int fd_ = -1;
   bool reset_ = false;
   std::string buffer_;
+  std::unique_ptr<std::mutex> mutex_ = std::make_unique<std::mutex>();  // closing against the above
 };
 
 struct Reply {
