@@ -36,8 +36,7 @@ Applier::Applier(StateMachine& machine, Index applied, Fetch fetch, Progress pro
     : machine_(machine),
       fetch_(std::move(fetch)),
       progress_(std::move(progress)),
-      applied_(applied),
-      last_app_(machine.applied()) {}
+      applied_(applied) {}
 
 Result<void> Applier::run(ApplyTask& task) {
   for (Refusal& refusal : task.refused) refusal.done(std::move(refusal.error));
@@ -95,15 +94,12 @@ void Applier::apply(std::vector<Entry>& batch) {
   if (apps_.empty()) return;
   machine_.apply(apps_, outcomes_);
   CHECK_MSG(outcomes_.size() == apps_.size(), "one outcome for each entry");
-  last_app_ = apps_.back().index;
 }
 
 void Applier::report(bool flushed) {
-  // Entries that are not for the machine leave nothing to be made durable. Never back: behind such
-  // an entry the next one for the machine is applied, but not durable yet.
-  const Index durable = machine_.durable_applied();
-  durable_ = std::max(durable_, durable >= last_app_ ? applied_ : durable);
-  progress_(applied_, durable_, flushed);
+  // Not more than the machine itself claims: entries of Raft behind it may not be cut either, or
+  // at the next start the state would seem to end before the log begins.
+  progress_(applied_, machine_.durable_applied(), flushed);
 }
 
 void Applier::answer(ApplyTask& task, Index upto) {

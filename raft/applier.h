@@ -63,7 +63,6 @@ class Applier {
   Fetch fetch_;
   Progress progress_;
   Index applied_;
-  Index last_app_;   // last entry which the machine itself has seen
   Index durable_{};  // as reported last
   std::vector<Entry> apps_;
   std::vector<ApplyOutcome> outcomes_;

@@ -182,8 +182,9 @@ class World {
 
   void start() {
     RecoveredState recovered = disk_.recover();
-    recovered.applied = std::max(machine_.applied(), recovered.base.index);
-    recovered.durable_applied = recovered.applied;
+    recovered.applied = machine_.applied();
+    recovered.durable_applied = machine_.durable_applied();
+    if (machine_.applied() < recovered.base.index) throw Broken{"the log begins behind the state"};
     if (machine_.applied() > recovered.last) throw Broken{"the state is ahead of the log"};
     for (const auto& [index, write] : acknowledged_) {
       if (!disk_.holds_synced(index, write.term)) {
