@@ -435,7 +435,7 @@ ObjectDecoder& ObjectDecoder::field(std::string_view name, std::uint64_t& out) {
 ObjectDecoder& ObjectDecoder::field(std::string_view name, double& out) {
   const auto* value = find(name);
   if (value == nullptr) return *this;
-  if (value->is_number()) {
+  if (value->is_number() && std::isfinite(value->to_number<double>())) {
     out = value->to_number<double>();
   } else {
     set_type_error(*value, first_spelling(name), "float64");

@@ -94,8 +94,17 @@ struct Output {
     logger->flush_on(spdlog::level::off);
   }
 
+  // The queue's counter sits behind its lock, so it is not read for every line.
+  void note_overruns() {
+    constexpr std::uint64_t kEvery = 256;
+    if (lines.fetch_add(1, std::memory_order_relaxed) % kEvery != 0) return;
+    static auto& dropped = metrics::gauge("fyr.log.lines_dropped");
+    dropped.set(static_cast<double>(pool->overrun_counter()));
+  }
+
   bool json;
   bool opened = true;
+  std::atomic<std::uint64_t> lines{0};
   std::shared_ptr<DescriptorSink> sink;
   std::shared_ptr<spdlog::details::thread_pool> pool;
   std::shared_ptr<spdlog::async_logger> logger;
@@ -249,6 +258,7 @@ void write(Level level, std::string_view component, std::string_view text) {
   line += '\n';
   if (output->json) line = json_line(time, level, component, text);
   output->logger->log(spdlog::level::info, spdlog::string_view_t(line.data(), line.size()));
+  output->note_overruns();
 }
 
 std::uint64_t add_tap(std::function<void(Level, std::string_view line)> tap, Level level) {

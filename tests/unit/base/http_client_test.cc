@@ -1,6 +1,8 @@
 #include "base/io/http_client.h"
 
 #include <gtest/gtest.h>
+#include <openssl/ec.h>
+#include <openssl/ssl.h>
 
 #include <condition_variable>
 #include <deque>
@@ -201,6 +203,93 @@ TEST(HttpClient, SaysNothingOnceCancelledAndClosesItsSocket) {
   }
   ::close(fd);
   ::close(listener);
+}
+
+// A TLS server with a certificate for "tls.example" that nobody vouches for. Serves one handshake
+// and, if it succeeds, one answer.
+class TlsAnswer {
+ public:
+  TlsAnswer()
+      : listener_(*listen_on(*to_bind_address({"127.0.0.1", 0}), "test", false, 16)),
+        where_(local_address(listener_)),
+        context_(SSL_CTX_new(TLS_server_method())),
+        key_(EVP_EC_gen("P-256")),
+        certificate_(X509_new()) {
+    X509_gmtime_adj(X509_getm_notBefore(certificate_), -60);
+    X509_gmtime_adj(X509_getm_notAfter(certificate_), 3600);
+    X509_set_pubkey(certificate_, key_);
+    auto* const name = X509_get_subject_name(certificate_);
+    X509_NAME_add_entry_by_txt(name, "CN", MBSTRING_ASC,
+                               reinterpret_cast<const unsigned char*>("tls.example"), -1, -1, 0);
+    X509_set_issuer_name(certificate_, name);
+    X509_sign(certificate_, key_, EVP_sha256());
+    SSL_CTX_use_certificate(context_, certificate_);
+    SSL_CTX_use_PrivateKey(context_, key_);
+    thread_ = std::thread([this] { serve(); });
+  }
+  TlsAnswer(const TlsAnswer&) = delete;
+  TlsAnswer& operator=(const TlsAnswer&) = delete;
+  ~TlsAnswer() {
+    thread_.join();
+    X509_free(certificate_);
+    EVP_PKEY_free(key_);
+    SSL_CTX_free(context_);
+    ::close(listener_);
+  }
+  HttpClientRequest request() const {
+    HttpClientRequest request;
+    request.host = where_.host;
+    request.port = where_.port;
+    request.tls = true;
+    request.tls_server_name = "tls.example";
+    return request;
+  }
+  // What the client asked for; after its request is done.
+  const std::string& server_name() const { return server_name_; }
+
+ private:
+  void serve() {
+    pollfd ready{listener_, POLLIN, 0};
+    ::poll(&ready, 1, 10'000);
+    const int fd = ::accept4(listener_, nullptr, nullptr, SOCK_CLOEXEC);
+    auto* const ssl = SSL_new(context_);
+    SSL_set_fd(ssl, fd);
+    if (SSL_accept(ssl) == 1) {
+      const auto* const name = SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name);
+      if (name != nullptr) server_name_ = name;
+      char buffer[4096];
+      SSL_read(ssl, buffer, sizeof buffer);
+      const std::string_view answer = "HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nsecret";
+      SSL_write(ssl, answer.data(), static_cast<int>(answer.size()));
+    }
+    SSL_free(ssl);
+    ::close(fd);
+  }
+
+  int listener_;
+  HostPort where_;
+  SSL_CTX* context_;
+  EVP_PKEY* key_;
+  X509* certificate_;
+  std::string server_name_;
+  std::thread thread_;
+};
+
+TEST(HttpClient, SpeaksTlsAndSendsTheServerName) {
+  TlsAnswer server;
+  auto request = server.request();
+  request.tls_skip_verify = true;
+  const auto response = http_request_blocking(request);
+  ASSERT_TRUE(response) << response.error().message;
+  EXPECT_EQ(response->body, "secret");
+  EXPECT_EQ(server.server_name(), "tls.example");
+}
+
+TEST(HttpClient, RefusesACertificateNobodyVouchesFor) {
+  TlsAnswer server;
+  const auto response = http_request_blocking(server.request());
+  ASSERT_FALSE(response);
+  EXPECT_NE(response.error().message.find("TLS handshake"), std::string::npos);
 }
 
 TEST(TcpConnect, TellsWhetherSomebodyListens) {

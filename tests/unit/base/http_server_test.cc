@@ -1,15 +1,18 @@
 #include "base/io/http_server.h"
 
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 
 #include <condition_variable>
 #include <filesystem>
 #include <future>
 #include <map>
 #include <mutex>
+#include <thread>
 
 #include "base/id.h"
 #include "base/io/http_client.h"
+#include "base/metrics.h"
 #include "tests/unit/base/raw_client.h"
 
 namespace fyr::io {
@@ -483,6 +486,43 @@ TEST(HttpServer, StopsWhileBusy) {
   EXPECT_EQ(abandoned.load(), 10);
   for (const auto& client : clients) EXPECT_TRUE(client->sees_end());
   for (const auto& exchange : parked) exchange->respond(HttpResponse::text(200, "late"));
+}
+
+// Lowers the limit of open files to what is open now, until the end of the scope.
+class NoMoreDescriptors {
+ public:
+  NoMoreDescriptors() {
+    EXPECT_EQ(::getrlimit(RLIMIT_NOFILE, &before_), 0);
+    const int next = ::dup(0);
+    ::close(next);
+    auto lowered = before_;
+    lowered.rlim_cur = static_cast<rlim_t>(next);
+    EXPECT_EQ(::setrlimit(RLIMIT_NOFILE, &lowered), 0);
+  }
+  NoMoreDescriptors(const NoMoreDescriptors&) = delete;
+  NoMoreDescriptors& operator=(const NoMoreDescriptors&) = delete;
+  ~NoMoreDescriptors() { ::setrlimit(RLIMIT_NOFILE, &before_); }
+
+ private:
+  rlimit before_{};
+};
+
+TEST(HttpServer, WaitsForDescriptorsWithoutSpinning) {
+  Server server;
+  auto& pauses = metrics::counter("fyr.http.accept_pauses");
+  const auto before = pauses.value();
+  std::unique_ptr<RawClient> client;
+  {
+    const int fd = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    const auto address = *to_bind_address(server.where());
+    const NoMoreDescriptors none;
+    ASSERT_EQ(::connect(fd, address.get(), address.length), 0);
+    while (pauses.value() < before + 2) std::this_thread::yield();  // it tried again
+    client = std::make_unique<RawClient>(fd);
+  }
+  client->send(kGet);
+  EXPECT_EQ(read_answer(*client).status(), 200);
+  EXPECT_LT(pauses.value() - before, 100u);  // one each 100 ms
 }
 
 TEST(HttpServer, RefusesAPortThatIsTaken) {

@@ -205,6 +205,10 @@ TEST(ObjectDecoder, ReportsTypesInGosWords) {
        "json: cannot unmarshal number into Go struct field T.Tags of type string"},
       {R"({"Meta":{"a":1}})",
        "json: cannot unmarshal number into Go struct field T.Meta of type string"},
+      {R"({"Weight":1e999})",
+       "json: cannot unmarshal number into Go struct field T.Weight of type float64"},
+      {R"({"TTL":1e300})",
+       "json: cannot unmarshal number into Go struct field T.TTL of type time.Duration"},
       {R"({"TTL":"xx"})", "time: invalid duration \"xx\""},
       {R"({"Unknown":1})", "json: unknown field \"Unknown\""},
       {"[]", "json: cannot unmarshal array into Go value of type T"}};

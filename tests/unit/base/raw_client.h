@@ -21,6 +21,7 @@ class RawClient {
       : fd_(::socket(address.storage.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
     EXPECT_EQ(::connect(fd_, address.get(), address.length), 0);
   }
+  explicit RawClient(int fd) : fd_(fd) {}  // connected already
   explicit RawClient(const HostPort& where) : RawClient(*to_bind_address(where)) {}
   RawClient(const RawClient&) = delete;
   RawClient& operator=(const RawClient&) = delete;
