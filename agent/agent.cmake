@@ -2,7 +2,6 @@
 fyr_library(fyr_agent
   SOURCES agent.cc agent_stub.cc alias_follower.cc events.cc forward.cc local_waiters.cc
           registrar.cc registration.cc server_picker.cc watch_client.cc watch_store.cc
-          watch_view.cc
           api/checks.cc api/cluster.cc api/context.cc api/events.cc api/machine.cc
           api/maintenance.cc api/self.cc api/services.cc
           checks/grpc_probe.cc checks/probes.cc checks/runner.cc

@@ -21,7 +21,8 @@ Duration SyncCore::jitter(Duration longest) {
 }
 
 void SyncCore::item_changed(Instant now) {
-  if (!push_at_) push_at_ = now + times_.coalesce;
+  // The first change goes at once, with all others of this moment; a burst is gathered.
+  if (!push_at_) push_at_ = std::max(now, last_push_ + times_.coalesce);
 }
 
 void SyncCore::servers_changed(Instant now) {
@@ -54,6 +55,7 @@ SyncCore::Action SyncCore::next(Instant now, bool compared, bool wants_push) {
   due_.reset();
   if (!wants_push) return Action::None;
   busy_ = true;
+  last_push_ = now;
   return Action::Push;
 }
 

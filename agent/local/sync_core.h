@@ -14,7 +14,7 @@
 namespace fyr::agent {
 
 struct SyncTimes {
-  Duration coalesce = std::chrono::milliseconds(5);
+  Duration coalesce = std::chrono::milliseconds(5);  // between two pushes, at least
   Duration retry_min = std::chrono::milliseconds(200);
   Duration retry_max = std::chrono::seconds(15);
   Duration compare_every = std::chrono::minutes(1);  // plus up to as much again, times the scale
@@ -53,6 +53,7 @@ class SyncCore {
   int scale_ = 1;
   bool busy_ = false;
   std::optional<Instant> push_at_;
+  Instant last_push_{};
   std::optional<Instant> compare_at_;
   std::optional<Instant> due_;
   std::optional<Instant> wait_until_;  // after a failure
