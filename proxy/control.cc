@@ -135,6 +135,9 @@ void ListenerControl::handle(const EndpointFact& fact) {
     case EndpointFact::Kind::StallSuspected:
       carry_out(detector_.stall_suspected(now, fact.key));
       break;
+    case EndpointFact::Kind::SilenceSuspected:
+      carry_out(detector_.stall_suspected(now, fact.key, true));
+      break;
   }
   const auto known = endpoints_.find(fact.key);
   const auto* health = detector_.find(fact.key);
@@ -151,7 +154,7 @@ void ListenerControl::apply_verdict(const Verdict& verdict) {
   const bool healthy = up && !verdict.ejected;
   const bool was = endpoint.healthy.exchange(healthy, std::memory_order_relaxed);
   endpoint.last_resort.store(!verdict.unreachable, std::memory_order_relaxed);
-  if (was != healthy || verdict.abandon) {
+  if (was != healthy || verdict.abandon != Abandon::No) {
     log::info("proxy", "listener {}: endpoint {} is {}{}", shared_->config.name, endpoint.id,
               to_text(verdict.state), verdict.ejected ? ", ejected" : "");
     publisher_.changed(verdict.key, verdict.abandon);

@@ -44,7 +44,7 @@ class ListenerControl : public std::enable_shared_from_this<ListenerControl> {
  public:
   struct Publisher {
     std::function<void(std::shared_ptr<const EndpointTable>)> table;
-    std::function<void(const std::string& key, bool abandon)> changed;
+    std::function<void(const std::string& key, Abandon abandon)> changed;
   };
 
   ListenerControl(io::Runtime& runtime, int home, EventLoop& loop,

@@ -184,11 +184,12 @@ void HttpSession::attempt_failed(Failure failure) {
     fail_exchange(failure, false);
     return;
   }
-  if (replay && !context_.shared.withdraw_replay(context_.loop.now())) {
+  if (replay && !x_.replay_paid && !context_.shared.withdraw_replay(context_.loop.now())) {
     context_.counters.budget_exhausted.add();
     fail_exchange(failure, true);
     return;
   }
+  x_.replay_paid = false;
   (replay ? context_.counters.replays : context_.counters.retries).add();
   x_.endpoint->retries_total.fetch_add(1, std::memory_order_relaxed);
   ++x_.retries;
@@ -256,8 +257,18 @@ void HttpSession::fail_exchange(Failure failure, bool budget_empty) {
   }
 }
 
-void HttpSession::on_abandoned() {
+void HttpSession::on_abandoned(bool all) {
   if (phase_ != Phase::Exchange || x_.response_started) return;
+  if (!all) {
+    bool replay = false;
+    const bool elsewhere = may_retry(Failure::Abandoned, replay) && !context_.pool.single() &&
+                           context_.shared.withdraw_replay(context_.loop.now());
+    if (!elsewhere) {
+      context_.pool.wait_for_answer(upstream_->slot(), *this);
+      return;
+    }
+    x_.replay_paid = true;
+  }
   attempt_failed(Failure::Abandoned);
   settle();
 }

@@ -28,7 +28,7 @@ class HttpSession final : public Session, public IoHandler, public Timed, public
 
   void on_io(std::uint32_t events) override;           // the client
   void on_upstream_io(std::uint32_t events) override;  // the endpoint
-  void on_abandoned() override;
+  void on_abandoned(bool all) override;
   void on_deadline(Instant now) override;
   void abort() override;
 
@@ -69,6 +69,7 @@ class HttpSession final : public Session, public IoHandler, public Timed, public
     bool attempt_sent = false;  // this attempt has sent at least one byte
     bool stale_retry = false;   // a reused connection died: its endpoint may be tried afresh
     bool fresh_only = false;
+    bool replay_paid = false;  // the budget has been asked already
     Failure last_failure = Failure::NoEndpoint;
     int retries = 0;
     bool redispatched = false;

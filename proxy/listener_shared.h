@@ -50,6 +50,7 @@ struct EndpointFact {
     GatewayError,
     RequestSucceeded,
     StallSuspected,
+    SilenceSuspected,  // earlier: no answer to anybody
   };
   Kind kind;
   std::string key;

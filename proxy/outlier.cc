@@ -8,6 +8,7 @@ namespace fyr::proxy {
 namespace {
 
 constexpr Duration kStallProbeTimeout = std::chrono::milliseconds(500);
+constexpr Duration kEarlyProbeTimeout = std::chrono::milliseconds(250);
 constexpr Duration kFirstCheckWithin = std::chrono::milliseconds(100);
 // A process that was restarted is back within seconds: look often for so long.
 constexpr Duration kEagerAfterDown = std::chrono::seconds(10);
@@ -49,19 +50,23 @@ HealthOutput OutlierDetector::set_endpoints(Instant now, const std::vector<std::
   return {};
 }
 
-void OutlierDetector::publish(const std::string& key, const EndpointHealth& health, bool abandon,
+void OutlierDetector::publish(const std::string& key, const EndpointHealth& health, Abandon abandon,
                               HealthOutput& out) const {
   out.verdicts.push_back({key, health.state, health.ejected(), health.unreachable, abandon});
 }
 
 void OutlierDetector::set_state(Instant now, const std::string& key, EndpointHealth& health,
-                                LocalState state, bool unreachable, bool abandon,
+                                LocalState state, bool unreachable, Abandon abandon,
                                 HealthOutput& out) {
-  if (health.state == state && health.unreachable == unreachable && !abandon) return;
+  if (health.state == state && health.unreachable == unreachable && abandon == Abandon::No) {
+    return;
+  }
   if (state == LocalState::Down && health.state != LocalState::Down) {
     health.down_since = now;
     health.rising = 0;
+    health.abandoned_all = false;
   }
+  if (state != LocalState::Down) health.stalled = false;
   health.state = state;
   health.unreachable = unreachable;
   publish(key, health, abandon, out);
@@ -90,7 +95,7 @@ void OutlierDetector::eject(Instant now, const std::string& key, EndpointHealth&
   ++ejections_total_;
   health.ejected_until = now + std::min<Duration>(outlier_.base * health.ejections, outlier_.max);
   health.rising = 0;
-  publish(key, health, false, out);
+  publish(key, health, Abandon::No, out);
 }
 
 HealthOutput OutlierDetector::connect_failed(Instant now, const std::string& key) {
@@ -134,30 +139,28 @@ HealthOutput OutlierDetector::request_succeeded(Instant now, const std::string& 
   health.gateway_errors = 0;
   health.connect_failures = 0;
   if (health.state == LocalState::Unknown) {
-    set_state(now, key, health, LocalState::Up, false, false, out);
+    set_state(now, key, health, LocalState::Up, false, Abandon::No, out);
   }
   return out;
 }
 
 void OutlierDetector::start_probe(Instant now, const std::string& key, EndpointHealth& health,
-                                  bool stall, HealthOutput& out) {
+                                  Duration timeout, HealthOutput& out) {
   Probe probe;
   probe.key = key;
   probe.id = next_probe_++;
-  probe.timeout = stall ? kStallProbeTimeout : check_.timeout;
+  probe.timeout = timeout;
   probe.type = check_.type;
-  if (check_.type == CheckType::None || (check_misconfigured_ && !stall)) {
-    probe.type = CheckType::Tcp;
-  }
+  if (check_.type == CheckType::None || check_misconfigured_) probe.type = CheckType::Tcp;
   // A frozen process still accepts connections: only an answer proves that it runs.
-  if (stall) probe.type = CheckType::Http;
+  if (health.state == LocalState::Suspect || health.stalled) probe.type = CheckType::Http;
   health.probe_id = probe.id;
-  health.probe_is_stall = stall;
+  health.probe_is_stall = health.state == LocalState::Suspect;
   health.next_check = now + probe.timeout + check_.interval;  // replanned when it is done
   out.probes.push_back(std::move(probe));
 }
 
-HealthOutput OutlierDetector::stall_suspected(Instant now, const std::string& key) {
+HealthOutput OutlierDetector::stall_suspected(Instant now, const std::string& key, bool early) {
   HealthOutput out;
   const auto it = endpoints_.find(key);
   if (it == endpoints_.end() || !stall_.enabled || !answers_http_) return out;
@@ -166,8 +169,8 @@ HealthOutput OutlierDetector::stall_suspected(Instant now, const std::string& ke
       now < health.no_stall_before) {
     return out;
   }
-  set_state(now, key, health, LocalState::Suspect, false, false, out);
-  start_probe(now, key, health, true, out);
+  set_state(now, key, health, LocalState::Suspect, false, Abandon::No, out);
+  start_probe(now, key, health, early ? kEarlyProbeTimeout : kStallProbeTimeout, out);
   return out;
 }
 
@@ -193,7 +196,7 @@ void OutlierDetector::check_passed(Instant now, const std::string& key, Endpoint
     health.ejected_until.reset();
     health.rising = 0;
     health.state = LocalState::Up;
-    publish(key, health, false, out);
+    publish(key, health, Abandon::No, out);
     return;
   }
   if (out_of_service) {
@@ -201,7 +204,7 @@ void OutlierDetector::check_passed(Instant now, const std::string& key, Endpoint
     if (health.ejected_by_connect) health.ejected_until.reset();
     health.rising = 0;
   }
-  set_state(now, key, health, LocalState::Up, false, false, out);
+  set_state(now, key, health, LocalState::Up, false, Abandon::No, out);
 }
 
 void OutlierDetector::check_failed(Instant now, const std::string& key, EndpointHealth& health,
@@ -211,14 +214,18 @@ void OutlierDetector::check_failed(Instant now, const std::string& key, Endpoint
   const bool no_connection =
       outcome == ProbeOutcome::Refused || outcome == ProbeOutcome::Unreachable;
   if (health.state == LocalState::Down) {
-    set_state(now, key, health, LocalState::Down, no_connection, false, out);
+    // A second silent probe: whatever still waits there waits in vain.
+    const bool give_up = health.stalled && !health.abandoned_all;
+    health.abandoned_all = health.abandoned_all || give_up;
+    const Abandon abandon = give_up ? Abandon::All : Abandon::No;
+    set_state(now, key, health, LocalState::Down, no_connection, abandon, out);
     return;
   }
   if (health.falling < check_.fall) return;
   // Refused says nothing about requests already accepted there: a service that shuts down in
   // order finishes them. A host that does not answer at all will not.
-  set_state(now, key, health, LocalState::Down, no_connection, outcome == ProbeOutcome::Unreachable,
-            out);
+  set_state(now, key, health, LocalState::Down, no_connection,
+            outcome == ProbeOutcome::Unreachable ? Abandon::All : Abandon::No, out);
 }
 
 void OutlierDetector::plan_check(Instant now, EndpointHealth& health) {
@@ -233,6 +240,25 @@ void OutlierDetector::plan_check(Instant now, EndpointHealth& health) {
   health.next_check = now + wait;
 }
 
+void OutlierDetector::stall_probe_done(Instant now, const std::string& key, EndpointHealth& health,
+                                       ProbeOutcome outcome, HealthOutput& out) {
+  // Any answer shows a living process: slow is not dead.
+  if (outcome == ProbeOutcome::Passed || outcome == ProbeOutcome::BadStatus) {
+    health.no_stall_before = now + stall_.min;
+    if (health.state == LocalState::Suspect) {
+      set_state(now, key, health, LocalState::Up, false, Abandon::No, out);
+    }
+    return;
+  }
+  // It may still wake up. What can be repeated is, at once; the rest waits for a second opinion.
+  const bool gone = outcome == ProbeOutcome::Unreachable;
+  health.falling = std::max(health.falling, check_.fall);
+  set_state(now, key, health, LocalState::Down, gone, gone ? Abandon::All : Abandon::Repeatable,
+            out);
+  health.stalled = !gone;
+  health.abandoned_all = gone;
+}
+
 HealthOutput OutlierDetector::probe_done(Instant now, const Probe& probe, ProbeOutcome outcome,
                                          int status) {
   HealthOutput out;
@@ -243,23 +269,17 @@ HealthOutput OutlierDetector::probe_done(Instant now, const Probe& probe, ProbeO
   health.probe_id = 0;
   health.probe_is_stall = false;
   if (stall) {
-    // Any answer shows a living process: slow is not dead.
-    if (outcome == ProbeOutcome::Passed || outcome == ProbeOutcome::BadStatus) {
-      health.no_stall_before = now + stall_.min;
-      if (health.state == LocalState::Suspect) {
-        set_state(now, probe.key, health, LocalState::Up, false, false, out);
-      }
-    } else {
-      health.falling = std::max(health.falling, check_.fall);
-      set_state(now, probe.key, health, LocalState::Down, outcome == ProbeOutcome::Unreachable,
-                true, out);
-    }
+    stall_probe_done(now, probe.key, health, outcome, out);
     plan_check(now, health);
     return out;
   }
   health.last_status = status;
   if (outcome == ProbeOutcome::BadStatus) notice_wrong_path(status, health);
-  if (outcome == ProbeOutcome::Passed) {
+  // Where no HTTP check is wanted, any answer ends a stall.
+  const bool asked_for_life_only =
+      health.stalled && (check_.type != CheckType::Http || check_misconfigured_);
+  if (outcome == ProbeOutcome::Passed ||
+      (outcome == ProbeOutcome::BadStatus && asked_for_life_only)) {
     health.wrong_path = false;
     check_passed(now, probe.key, health, out);
   } else if (!(check_misconfigured_ && outcome == ProbeOutcome::BadStatus)) {
@@ -275,7 +295,7 @@ HealthOutput OutlierDetector::tick(Instant now) {
     if (health.ejected_until && now >= *health.ejected_until) {
       health.ejected_until.reset();
       health.connect_failures = 0;
-      publish(key, health, false, out);
+      publish(key, health, Abandon::No, out);
     }
     if (now >= health.next_decay) {
       if (health.ejections > 0 && !health.ejected() && health.state != LocalState::Down) {
@@ -290,7 +310,7 @@ HealthOutput OutlierDetector::tick(Instant now) {
       health.next_check = health.last_success + check_.interval;
       continue;
     }
-    start_probe(now, key, health, false, out);
+    start_probe(now, key, health, check_.timeout, out);
   }
   return out;
 }

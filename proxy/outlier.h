@@ -35,13 +35,19 @@ struct Probe {
   Duration timeout{};
 };
 
+// What becomes of requests that wait there for an answer.
+enum class Abandon : std::uint8_t {
+  No,
+  Repeatable,  // those that can be sent again elsewhere are; the others go on waiting
+  All,         // nothing will answer any more
+};
+
 struct Verdict {
   std::string key;
   LocalState state = LocalState::Unknown;
   bool ejected = false;
   bool unreachable = false;  // L4-dead: not even a last resort
-  // What waits there will not be answered: requests are to be sent again elsewhere.
-  bool abandon = false;
+  Abandon abandon = Abandon::No;
 };
 
 struct HealthOutput {
@@ -67,7 +73,9 @@ struct EndpointHealth {
   Instant no_stall_before{};
   std::uint64_t probe_id = 0;  // in flight, 0 if none
   bool probe_is_stall = false;
-  int last_status = 0;  // of the last check, 0 if none
+  bool stalled = false;        // DOWN because it accepts and does not answer
+  bool abandoned_all = false;  // told since it went DOWN
+  int last_status = 0;         // of the last check, 0 if none
   bool ever_passed = false;
   bool wrong_path = false;  // only ever answered 404, 405 or 501 to the check
   bool ejected() const { return ejected_until.has_value(); }
@@ -86,7 +94,8 @@ class OutlierDetector {
   HealthOutput gateway_error(Instant now, const std::string& key);
   // A request was answered properly at `when`.
   HealthOutput request_succeeded(Instant now, const std::string& key, Instant when);
-  HealthOutput stall_suspected(Instant now, const std::string& key);
+  // `early`: total silence for a shorter time than a slow answer would be given.
+  HealthOutput stall_suspected(Instant now, const std::string& key, bool early = false);
   HealthOutput probe_done(Instant now, const Probe& probe, ProbeOutcome outcome, int status);
   HealthOutput tick(Instant now);
   std::optional<Instant> next_deadline() const;
@@ -99,11 +108,13 @@ class OutlierDetector {
  private:
   void eject(Instant now, const std::string& key, EndpointHealth& health, HealthOutput& out);
   void set_state(Instant now, const std::string& key, EndpointHealth& health, LocalState state,
-                 bool unreachable, bool abandon, HealthOutput& out);
-  void publish(const std::string& key, const EndpointHealth& health, bool abandon,
+                 bool unreachable, Abandon abandon, HealthOutput& out);
+  void publish(const std::string& key, const EndpointHealth& health, Abandon abandon,
                HealthOutput& out) const;
-  void start_probe(Instant now, const std::string& key, EndpointHealth& health, bool stall,
+  void start_probe(Instant now, const std::string& key, EndpointHealth& health, Duration timeout,
                    HealthOutput& out);
+  void stall_probe_done(Instant now, const std::string& key, EndpointHealth& health,
+                        ProbeOutcome outcome, HealthOutput& out);
   void check_passed(Instant now, const std::string& key, EndpointHealth& health, HealthOutput& out);
   void check_failed(Instant now, const std::string& key, EndpointHealth& health,
                     ProbeOutcome outcome, HealthOutput& out);

@@ -108,7 +108,7 @@ Result<void> Proxy::Impl::build() {
         thread.listeners[index]->pool().set_table(table);
       });
     };
-    publisher.changed = [to_each, index](const std::string& key, bool abandon) {
+    publisher.changed = [to_each, index](const std::string& key, Abandon abandon) {
       to_each([index, key, abandon](ProxyThread& thread) {
         thread.listeners[index]->pool().endpoint_changed(key, abandon);
       });

@@ -212,8 +212,12 @@ bool TcpSession::move(int from, int to, Way& way, ThreadCounter& counter, char s
   return true;
 }
 
-void TcpSession::on_abandoned() {
-  flow_ended('S', 'D', true);
+void TcpSession::on_abandoned(bool all) {
+  if (all) {
+    flow_ended('S', 'D', true);
+  } else if (phase_ == Phase::Relay) {
+    context_.pool.watch(upstream_->slot(), *this);
+  }
 }
 
 void TcpSession::on_deadline(Instant) {

@@ -21,7 +21,7 @@ class TcpSession final : public Session, public IoHandler, public Timed, public 
 
   void on_io(std::uint32_t events) override;           // the client
   void on_upstream_io(std::uint32_t events) override;  // the endpoint
-  void on_abandoned() override;
+  void on_abandoned(bool all) override;
   void on_deadline(Instant now) override;
   void abort() override;
 

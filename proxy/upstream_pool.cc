@@ -11,8 +11,9 @@ namespace {
 constexpr Duration kIdleTime = std::chrono::seconds(4);
 constexpr int kMaxIdle = 64;
 constexpr Duration kSweepIdle = std::chrono::milliseconds(500);
-constexpr Duration kSweepWaiting = std::chrono::milliseconds(100);
+constexpr Duration kSweepWaiting = std::chrono::milliseconds(50);
 constexpr Duration kStallReportEvery = std::chrono::milliseconds(500);
+constexpr Duration kSilence = std::chrono::milliseconds(200);
 constexpr std::uint32_t kMinSamples = 20;  // below, the p99 says nothing
 // Sent bytes unacknowledged for so long: the host is gone. A slow application does not count, its
 // kernel acknowledges.
@@ -191,13 +192,16 @@ void UpstreamPool::close_idle(UpstreamSlot& slot) {
   while (UpstreamConnection* connection = slot.idle.front()) destroy(*connection);
 }
 
-void UpstreamPool::endpoint_changed(const std::string& key, bool abandon) {
+void UpstreamPool::endpoint_changed(const std::string& key, Abandon abandon) {
   for (const auto& slot : std::vector<std::shared_ptr<UpstreamSlot>>(slots_)) {
     if (slot->endpoint->key != key) continue;
     if (!slot->endpoint->healthy.load(std::memory_order_relaxed)) close_idle(*slot);
-    if (!abandon) continue;
-    // Each leaves the list before it is told, and may join another.
-    while (UpstreamUser* user = slot->waiting.pop_front()) user->on_abandoned();
+    if (abandon == Abandon::No) continue;
+    // Each leaves the list before it is told, and may join it again or another. None of them can
+    // be destroyed by another's turn: that happens after the batch.
+    std::vector<UpstreamUser*> users;
+    while (UpstreamUser* user = slot->waiting.pop_front()) users.push_back(user);
+    for (UpstreamUser* user : users) user->on_abandoned(abandon == Abandon::All);
   }
 }
 
@@ -209,19 +213,29 @@ void UpstreamPool::look_for_stall(UpstreamSlot& slot, Instant now) {
   const StallConfig& config = shared_.config.stall;
   UpstreamUser* oldest = slot.waiting.front();
   if (!config.enabled || oldest == nullptr || now - slot.stall_reported < kStallReportEvery) return;
-  Duration threshold = config.min;
-  if (slot.latency.count() >= kMinSamples) {
-    const auto slow = slot.latency.quantile(0.99) * config.factor;
-    threshold = std::max(threshold, std::chrono::duration_cast<Duration>(slow));
+  Duration usual = Duration::zero();
+  const bool experienced = slot.latency.count() >= kMinSamples;
+  if (experienced) {
+    usual = std::chrono::duration_cast<Duration>(slot.latency.quantile(0.99) * config.factor);
   }
-  if (now - oldest->sent_at() < threshold) return;
   int waiting = 0;
   for (auto* user = oldest; user != nullptr && waiting < 3; user = slot.waiting.next(*user)) {
     ++waiting;
   }
-  if (waiting < 3 && now - slot.last_answer < threshold) return;
+  const Duration age = now - oldest->sent_at();
+  const Duration silence = std::min(age, now - slot.last_answer);
+  const Duration slow = std::max(config.min, usual);
+  const Duration early = std::max(std::min(kSilence, config.min), usual);
+  EndpointFact::Kind kind;
+  if (age >= slow && (waiting >= 3 || silence >= slow)) {
+    kind = EndpointFact::Kind::StallSuspected;
+  } else if (experienced && waiting >= 3 && silence >= early) {
+    kind = EndpointFact::Kind::SilenceSuspected;
+  } else {
+    return;
+  }
   slot.stall_reported = now;
-  shared_.report({EndpointFact::Kind::StallSuspected, slot.endpoint->key});
+  shared_.report({kind, slot.endpoint->key});
 }
 
 void UpstreamPool::on_deadline(Instant now) {

@@ -18,6 +18,7 @@
 #include "proxy/intrusive_list.h"
 #include "proxy/latency.h"
 #include "proxy/listener_shared.h"
+#include "proxy/outlier.h"
 
 namespace fyr::proxy {
 
@@ -29,7 +30,8 @@ struct WaitingTag {};
 class UpstreamUser : public ListLink<WaitingTag> {
  public:
   virtual void on_upstream_io(std::uint32_t events) = 0;
-  virtual void on_abandoned() = 0;
+  // The endpoint is given up. Not `all`: only by those that can go elsewhere.
+  virtual void on_abandoned(bool all) = 0;
   Instant sent_at() const { return sent_at_; }
 
  protected:
@@ -101,7 +103,7 @@ class UpstreamPool final : public Timed {
   void answered(UpstreamSlot& slot, UpstreamUser& user, Duration latency);
 
   // The home thread's verdict on one endpoint has changed.
-  void endpoint_changed(const std::string& key, bool abandon);
+  void endpoint_changed(const std::string& key, Abandon abandon);
   void close_all();
   void on_deadline(Instant now) override;
   Random& random() { return random_; }

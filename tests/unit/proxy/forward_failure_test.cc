@@ -287,8 +287,31 @@ TEST_F(Failure, stall_frozen) {
   EXPECT_TRUE(await_status("\"local\":\"DOWN\""));
 }
 
+// Nobody is answered and answers were quick before: found well before a slow answer would be.
+TEST_F(Failure, SilenceIsNoticedEarly) {
+  start({&a, &b});
+  for (int i = 0; i < 8; ++i) {  // both io threads learn what is usual
+    Client warm(port());
+    for (int k = 0; k < 50; ++k) ASSERT_EQ(warm.get().status, 200);
+  }
+  a.frozen = true;
+  const auto began = steady_clock::now();
+  std::vector<std::thread> clients;
+  std::atomic<int> good{0};
+  for (int i = 0; i < 16; ++i) {
+    clients.emplace_back([&] {
+      Client client(port());
+      for (int k = 0; k < 2; ++k) good += client.get().body == "b" ? 1 : 0;
+    });
+  }
+  for (auto& client : clients) client.join();
+  EXPECT_EQ(good, 32);
+  EXPECT_LT(steady_clock::now() - began, milliseconds(1400));
+}
+
 TEST_F(Failure, PostToAFrozenEndpointIs502HostDead) {
   listener.stall.min = milliseconds(200);
+  listener.timeouts.server = std::chrono::seconds(8);
   start({&a});
   a.frozen = true;
   const auto reply = Client(port()).request(post_of("x"));

@@ -102,7 +102,7 @@ TEST(OutlierDetector, fall_rise) {
   ASSERT_FALSE(board.verdicts.empty());
   EXPECT_EQ(board.verdicts.back().key, "a");
   EXPECT_GE(failures, 3);
-  EXPECT_FALSE(board.verdicts.back().abandon);  // refused: accepted requests may finish
+  EXPECT_EQ(board.verdicts.back().abandon, Abandon::No);  // refused: accepted requests may finish
   const auto before = board.probe_count;
   failing = false;
   while (board.state("a") != LocalState::Up) board.run_for(milliseconds(10));
@@ -279,8 +279,14 @@ TEST(OutlierDetector, stall_frozen) {
   EXPECT_EQ(board.last_probe.type, CheckType::Http);
   while (board.state("a") != LocalState::Down) board.run_for(milliseconds(1));
   EXPECT_LE(board.now - suspected, milliseconds(501));
-  EXPECT_TRUE(board.verdicts.back().abandon);
+  EXPECT_EQ(board.verdicts.back().abandon, Abandon::Repeatable);
   EXPECT_FALSE(board.health("a").unreachable);
+  // The next silent probe ends the wait of what cannot be repeated.
+  board.run_for(milliseconds(1300));
+  EXPECT_EQ(board.verdicts.back().abandon, Abandon::All);
+  const auto told = board.verdicts.size();
+  board.run_for(seconds(20));
+  EXPECT_EQ(board.verdicts.size(), told);  // once
 }
 
 TEST(OutlierDetector, stall_slow_alive) {
@@ -291,11 +297,43 @@ TEST(OutlierDetector, stall_slow_alive) {
   board.take(board.detector.stall_suspected(board.now, "a"));
   board.run_for(milliseconds(10));
   EXPECT_EQ(board.state("a"), LocalState::Up);
-  for (const auto& verdict : board.verdicts) EXPECT_FALSE(verdict.abandon);
+  for (const auto& verdict : board.verdicts) EXPECT_EQ(verdict.abandon, Abandon::No);
   // Not asked again at once for the same slow request.
   const int before = board.probe_count;
   board.take(board.detector.stall_suspected(board.now, "a"));
   EXPECT_EQ(board.probe_count, before);
+}
+
+TEST(OutlierDetector, StalledEndpointWithTcpChecksComesBackOnlyWithAnAnswer) {
+  HealthCheckConfig tcp;
+  tcp.type = CheckType::Tcp;
+  Board board(tcp);
+  board.endpoints({"a", "b"});
+  board.run_for(seconds(1));
+  bool frozen = true;
+  board.answer = [&](const Probe& probe) {
+    if (probe.key != "a" || !frozen || probe.type == CheckType::Tcp) {
+      return probe.type == CheckType::Http
+                 ? Board::Outcome{ProbeOutcome::BadStatus, 404, milliseconds(1)}
+                 : Board::Outcome{};  // the kernel accepts for a frozen process
+    }
+    return Board::Outcome{ProbeOutcome::NoAnswer, 0, probe.timeout};
+  };
+  board.take(board.detector.stall_suspected(board.now, "a", true));
+  board.run_for(seconds(20));
+  EXPECT_EQ(board.state("a"), LocalState::Down);
+  frozen = false;
+  board.run_for(seconds(10));
+  EXPECT_EQ(board.state("a"), LocalState::Up);
+  EXPECT_EQ(board.last_probe.type, CheckType::Tcp);
+}
+
+TEST(OutlierDetector, SilenceIsProbedWithLessPatience) {
+  Board board;
+  board.endpoints({"a", "b"});
+  board.run_for(seconds(1));
+  board.take(board.detector.stall_suspected(board.now, "a", true));
+  EXPECT_EQ(board.last_probe.timeout, milliseconds(250));
 }
 
 TEST(OutlierDetector, AnAnswerOf500ShowsALivingProcess) {
@@ -320,8 +358,9 @@ TEST(OutlierDetector, HostThatVanishesIsAbandoned) {
   };
   board.run_for(seconds(10));
   EXPECT_EQ(board.state("a"), LocalState::Down);
-  EXPECT_TRUE(std::any_of(board.verdicts.begin(), board.verdicts.end(),
-                          [](const Verdict& v) { return v.key == "a" && v.abandon; }));
+  EXPECT_TRUE(std::any_of(board.verdicts.begin(), board.verdicts.end(), [](const Verdict& v) {
+    return v.key == "a" && v.abandon == Abandon::All;
+  }));
 }
 
 TEST(OutlierDetector, RemovedEndpointsAreForgottenOthersKeepTheirState) {
