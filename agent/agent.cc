@@ -106,7 +106,7 @@ struct Agent::Impl {
         aliases(own, kAgentThread, state, registrar.runner(), *stub),
         watch(own, kAgentThread, kDiskThread, parts.servers, watch_options(options)),
         forwarder(std::make_shared<Forwarder>(*parts.runtime, stub, parts.servers,
-                                              options.rpc_hold_timeout)),
+                                              options.rpc_hold_timeout, options.node_name)),
         router(options.router),
         context{options,
                 parts,

@@ -5,6 +5,7 @@
 #include <mutex>
 #include <utility>
 
+#include "base/bytes.h"
 #include "base/guarded.h"
 
 namespace fyr::agent {
@@ -13,21 +14,27 @@ namespace {
 
 // Longer than the longest wait a server grants (10 min and a sixteenth).
 constexpr Duration kTimeout = std::chrono::minutes(11);
+// Read by the server's session endpoint.
+const std::string kNodeHeader = "X-Fyr-Agent-Node";
 constexpr Duration kFirstPause = std::chrono::milliseconds(50);
 constexpr Duration kLongestPause = std::chrono::milliseconds(500);
 
-pb::HttpForward to_forward(const io::HttpRequest& request) {
+pb::HttpForward to_forward(const io::HttpRequest& request, const std::string& node_name) {
   pb::HttpForward out;
   out.set_method(request.method);
   out.set_path(request.path);
   out.set_query(request.query);
   out.set_body(request.body);
   out.set_remote_address(request.remote_address);
-  for (const auto& [name, value] : request.headers) {
+  const auto add = [&out](const std::string& name, const std::string& value) {
     pb::Pair& header = *out.add_headers();
     header.set_key(name);
     header.set_value(value);
+  };
+  for (const auto& [name, value] : request.headers) {
+    if (!equals_ignoring_case(name, kNodeHeader)) add(name, value);
   }
+  add(kNodeHeader, node_name);
   return out;
 }
 
@@ -48,12 +55,16 @@ struct Forwarder::Request {
 };
 
 Forwarder::Forwarder(io::Runtime& runtime, std::shared_ptr<AgentStub> stub,
-                     std::shared_ptr<ChannelSource> servers, Duration hold)
-    : runtime_(runtime), stub_(std::move(stub)), servers_(std::move(servers)), hold_(hold) {}
+                     std::shared_ptr<ChannelSource> servers, Duration hold, std::string node_name)
+    : runtime_(runtime),
+      stub_(std::move(stub)),
+      servers_(std::move(servers)),
+      hold_(hold),
+      node_name_(std::move(node_name)) {}
 
 void Forwarder::handle(std::shared_ptr<io::HttpExchange> exchange) {
   auto request = std::make_shared<Request>();
-  request->message = to_forward(exchange->request());
+  request->message = to_forward(exchange->request(), node_name_);
   request->is_read = exchange->request().method == "GET" || exchange->request().method == "HEAD";
   request->give_up = now() + hold_;
   exchange->on_abandoned([weak = std::weak_ptr(request)] {

@@ -9,6 +9,7 @@
 #pragma once
 
 #include <memory>
+#include <string>
 
 #include "agent/agent_stub.h"
 #include "base/io/http_server.h"
@@ -20,7 +21,7 @@ namespace fyr::agent {
 class Forwarder : public std::enable_shared_from_this<Forwarder> {
  public:
   Forwarder(io::Runtime& runtime, std::shared_ptr<AgentStub> stub,
-            std::shared_ptr<ChannelSource> servers, Duration hold);
+            std::shared_ptr<ChannelSource> servers, Duration hold, std::string node_name);
   void handle(std::shared_ptr<io::HttpExchange> exchange);
 
  private:
@@ -32,6 +33,7 @@ class Forwarder : public std::enable_shared_from_this<Forwarder> {
   const std::shared_ptr<AgentStub> stub_;
   const std::shared_ptr<ChannelSource> servers_;
   const Duration hold_;
+  const std::string node_name_;  // told the server: a session without Node is this machine's
 };
 
 }  // namespace fyr::agent
