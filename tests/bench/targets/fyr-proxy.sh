@@ -13,7 +13,7 @@ cat >"$P_DIR/fyr-$P_LISTEN.json" <<J
 { "node_name":"px","data_dir":"$P_DIR/fyr-$P_LISTEN","bind_addr":"127.0.0.1","log_level":"error",
   "ports":{"http":$((P_LISTEN+1000)),"dns":-1,"serf_lan":$((P_LISTEN+1001)),"serf_wan":-1,"server":$((P_LISTEN+1002))},
   "proxy":{"listeners":[{"name":"web","destination_name":"web","destination_type":"static","protocol":"$mode",
-    "local_bind_port":$P_LISTEN,"limits":{"maxconn":8000},"access_log":{"target":"none"},
+    "local_bind_port":$P_LISTEN,"limits":{"maxconn":8000,"endpoint_max_connections":8000},"access_log":{"target":"none"},
     "health_check":{"type":"http","path":"/health","interval":"2s","rise":2,"fall":3},
     "endpoints":[${endpoints%,}]}]} }
 J
