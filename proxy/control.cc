@@ -1,6 +1,7 @@
 #include "proxy/control.h"
 
 #include <algorithm>
+#include <optional>
 
 #include "base/log.h"
 
@@ -21,15 +22,22 @@ const char* to_text(LocalState state) {
   return "?";
 }
 
-std::shared_ptr<Endpoint> make_endpoint(const EndpointMember& member) {
+constexpr Duration kNameRefresh = std::chrono::seconds(30);
+constexpr Duration kNameRetry = std::chrono::seconds(5);
+
+std::optional<IpAddress> literal(const std::string& address) {
+  return IpAddress::parse(address == "localhost" ? "127.0.0.1" : address);
+}
+
+std::shared_ptr<Endpoint> make_endpoint(const EndpointMember& member,
+                                        std::optional<IpAddress> address) {
   auto endpoint = std::make_shared<Endpoint>(member.key, member.info.id);
-  const std::string& address = member.info.address;
-  const auto parsed = IpAddress::parse(address == "localhost" ? "127.0.0.1" : address);
-  if (parsed && member.info.port != 0) {
-    endpoint->address = to_socket_address(*parsed, member.info.port);
+  if (address && member.info.port != 0) {
+    endpoint->address = to_socket_address(*address, member.info.port);
     endpoint->resolved = true;
   }
-  endpoint->address_text = HostPort{address, member.info.port}.to_string();
+  endpoint->address_text = HostPort{member.info.address, member.info.port}.to_string();
+  endpoint->weight.store(member.weight, std::memory_order_relaxed);
   return endpoint;
 }
 
@@ -50,6 +58,7 @@ ListenerControl::ListenerControl(io::Runtime& runtime, int home, EventLoop& loop
               [this](const Probe& probe, ProbeOutcome outcome, int status) {
                 carry_out(detector_.probe_done(loop_.now(), probe, outcome, status));
               }),
+      resolver_(runtime.context(home)),
       view_(std::make_shared<const ListenerView>()) {}
 
 void ListenerControl::post(std::function<void(ListenerControl&)> task) {
@@ -75,6 +84,7 @@ std::shared_ptr<const ListenerView> ListenerControl::view() const {
 void ListenerControl::close() {
   closed_ = true;
   timer_.cancel();
+  name_timers_.clear();
   prober_.cancel_all();
 }
 
@@ -95,26 +105,72 @@ void ListenerControl::apply(EndpointUpdate update) {
 // Objects of endpoints that stay are kept: their counters, pools and credits go on.
 void ListenerControl::members_changed() {
   std::map<std::string, std::shared_ptr<Endpoint>> kept;
-  auto table = std::make_shared<EndpointTable>();
-  table->version = ++version_;
   std::vector<std::string> keys;
+  std::vector<const EndpointInfo*> names;
   for (const auto& member : set_.members()) {
     auto& endpoint = kept[member.key];
     const auto known = endpoints_.find(member.key);
-    endpoint = known != endpoints_.end() ? known->second : make_endpoint(member);
-    if (known == endpoints_.end() && !endpoint->resolved) {
-      log::warn("proxy", "listener {}: endpoint {} has no usable address: {}", shared_->config.name,
-                member.info.id, endpoint->address_text);
-    }
+    const auto address = literal(member.info.address);
+    endpoint = known != endpoints_.end() ? known->second : make_endpoint(member, address);
     endpoint->weight.store(member.weight, std::memory_order_relaxed);
-    table->endpoints.push_back(endpoint);
     keys.push_back(member.key);
+    if (known == endpoints_.end() && !address && !member.info.address.empty()) {
+      names.push_back(&member.info);
+    }
   }
   endpoints_ = std::move(kept);
-  std::erase_if(seen_success_,
-                [&](const auto& entry) { return !endpoints_.contains(entry.first); });
-  publisher_.table(std::move(table));
+  const auto gone = [&](const auto& entry) { return !endpoints_.contains(entry.first); };
+  std::erase_if(seen_success_, gone);
+  std::erase_if(name_timers_, gone);
+  for (const EndpointInfo* info : names) look_up(endpoint_key(*info), info->address);
+  publish_table();
   carry_out(detector_.set_endpoints(loop_.now(), keys));
+}
+
+void ListenerControl::publish_table() {
+  auto table = std::make_shared<EndpointTable>();
+  table->version = ++version_;
+  for (const auto& [key, endpoint] : endpoints_) table->endpoints.push_back(endpoint);
+  publisher_.table(std::move(table));
+}
+
+void ListenerControl::look_up(const std::string& key, const std::string& host) {
+  resolver_.resolve(host, [weak = weak_from_this(), key, host](std::optional<IpAddress> address) {
+    const auto self = weak.lock();
+    if (!self || self->closed_) return;
+    self->loop_.run([&] { self->looked_up(key, host, address); });
+  });
+}
+
+// A name that moves makes a new endpoint object: what runs on the old address finishes there. A
+// name that fails keeps the last address.
+void ListenerControl::looked_up(const std::string& key, const std::string& host,
+                                std::optional<IpAddress> address) {
+  const auto known = endpoints_.find(key);
+  if (known == endpoints_.end()) return;
+  if (!address) {
+    log::warn("proxy", "listener {}: endpoint {}: the name {} has no address", shared_->config.name,
+              known->second->id, host);
+  } else {
+    for (const auto& member : set_.members()) {
+      if (member.key != key) continue;
+      auto fresh = make_endpoint(member, address);
+      const bool moved = !known->second->resolved ||
+                         address_text(fresh->address) != address_text(known->second->address);
+      if (!moved) break;
+      fresh->healthy.store(known->second->healthy.load());
+      fresh->last_resort.store(known->second->last_resort.load());
+      known->second = std::move(fresh);
+      publish_table();
+      publish_view();
+      break;
+    }
+  }
+  name_timers_[key] = runtime_.schedule(home_, address ? kNameRefresh : kNameRetry,
+                                        [weak = weak_from_this(), key, host] {
+                                          const auto self = weak.lock();
+                                          if (self && !self->closed_) self->look_up(key, host);
+                                        });
 }
 
 void ListenerControl::handle(const EndpointFact& fact) {

@@ -19,6 +19,7 @@
 #include "proxy/listener_shared.h"
 #include "proxy/outlier.h"
 #include "proxy/prober.h"
+#include "proxy/resolver.h"
 
 namespace fyr::proxy {
 
@@ -60,6 +61,9 @@ class ListenerControl : public std::enable_shared_from_this<ListenerControl> {
  private:
   void apply(EndpointUpdate update);
   void members_changed();
+  void publish_table();
+  void look_up(const std::string& key, const std::string& host);
+  void looked_up(const std::string& key, const std::string& host, std::optional<IpAddress> address);
   void handle(const EndpointFact& fact);
   void carry_out(HealthOutput output);
   void apply_verdict(const Verdict& verdict);
@@ -77,11 +81,13 @@ class ListenerControl : public std::enable_shared_from_this<ListenerControl> {
   EndpointSet set_;
   OutlierDetector detector_;
   Prober prober_;
+  NameResolver resolver_;
   io::Timer timer_;
   bool closed_ = false;
   std::uint64_t version_ = 0;
   std::map<std::string, std::shared_ptr<Endpoint>> endpoints_;
   std::map<std::string, std::int64_t> seen_success_;
+  std::map<std::string, io::Timer> name_timers_;  // of endpoints registered under a name
   mutable SharedGuarded<std::shared_ptr<const ListenerView>> view_;
 };
 

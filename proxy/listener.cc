@@ -49,9 +49,8 @@ void ListenerThread::on_io(std::uint32_t) {
 }
 
 void ListenerThread::accept_all() {
-  const auto limit = static_cast<std::uint32_t>(shared_->config.limits.maxconn);
   for (int i = 0; i < kAcceptAtOnce; ++i) {
-    if (shared_->connections.load(std::memory_order_relaxed) >= limit) {
+    if (shared_->connections.load(std::memory_order_relaxed) >= shared_->maxconn) {
       pause(kFullPause);
       return;
     }

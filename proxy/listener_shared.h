@@ -63,6 +63,7 @@ struct ListenerShared {
         pseudonym(std::move(the_pseudonym)),
         head_limits{config.limits.request_line, config.limits.header_bytes,
                     config.limits.header_count},
+        maxconn(static_cast<std::uint32_t>(config.limits.maxconn)),
         process_connections(process_wide),
         counters(static_cast<std::size_t>(threads)),
         budget(RetryBudget(config.retries.budget_ratio, config.retries.budget_min_per_sec,
@@ -72,6 +73,7 @@ struct ListenerShared {
   const std::string pseudonym;
   const http1::HeadLimits head_limits;
   const LogSink* log = nullptr;
+  std::uint32_t maxconn;  // of the configuration, or less if descriptors are short
   std::function<void(EndpointFact)> report;  // from any io thread
 
   std::atomic<std::uint32_t>& process_connections;

@@ -1,5 +1,7 @@
 #include "proxy/proxy.h"
 
+#include <sys/resource.h>
+
 #include <condition_variable>
 #include <mutex>
 
@@ -125,6 +127,30 @@ Result<void> Proxy::Impl::build() {
   return {};
 }
 
+// Two descriptors a client. The soft limit is raised as far as the hard one allows; what is still
+// missing comes off the listeners' maxconn, so that accepting pauses before descriptors run out.
+void Proxy::Impl::fit_descriptors() {
+  constexpr rlim_t kForTheRest = 512;
+  rlim_t wanted = kForTheRest;
+  for (const auto& listener : listeners) wanted += 2 * rlim_t{listener->shared->maxconn};
+  rlimit limit{};
+  if (listeners.empty() || getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+  if (limit.rlim_cur < wanted) {
+    limit.rlim_cur = std::min(wanted, limit.rlim_max);
+    setrlimit(RLIMIT_NOFILE, &limit);
+    getrlimit(RLIMIT_NOFILE, &limit);
+  }
+  if (limit.rlim_cur >= wanted) return;
+  const rlim_t left = limit.rlim_cur > 2 * kForTheRest ? limit.rlim_cur - kForTheRest : kForTheRest;
+  for (const auto& listener : listeners) {
+    auto& maxconn = listener->shared->maxconn;
+    maxconn = static_cast<std::uint32_t>(
+        std::max<rlim_t>(16, rlim_t{maxconn} * left / (wanted - kForTheRest)));
+    log::warn("proxy", "listener {}: maxconn lowered to {}: the process may open {} files",
+              listener->shared->config.name, maxconn, limit.rlim_cur);
+  }
+}
+
 void Proxy::Impl::watch(std::size_t index) {
   ProxyListener& listener = *listeners[index];
   const auto& shared = *listener.shared;
@@ -182,6 +208,7 @@ Result<void> Proxy::Impl::start() {
   if (started) return {};
   if (!runtime.running()) return fail(ErrorCode::Internal, "proxy: the runtime does not run");
   started = true;
+  fit_descriptors();
   log_writer.start();
   Guarded<std::optional<Error>> problem;
   on_all_threads([&](int, ProxyThread& thread) {

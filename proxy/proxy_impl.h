@@ -37,6 +37,7 @@ struct Proxy::Impl : std::enable_shared_from_this<Proxy::Impl> {
       : runtime(the_runtime), source(the_source), config(std::move(the_config)) {}
 
   Result<void> build();
+  void fit_descriptors();
   Result<void> start();
   void stop();
   void open_listener(std::size_t index);  // start(), then the retry timer on thread 0

@@ -63,6 +63,17 @@ TEST_F(Discovery, CriticalMaintenanceAndWeightZeroGetNoNewRequests) {
   EXPECT_EQ(Client(port()).get().field("X-Proxy-Reason"), "no_endpoints");
 }
 
+TEST_F(Discovery, EndpointsRegisteredUnderANameAreLookedUp) {
+  auto named = endpoint_of(a);
+  named.address = "ip6-localhost.invalid";
+  source.first = update(1, {named});
+  start_with_source();
+  EXPECT_EQ(Client(port()).get().field("X-Proxy-Reason"), "no_endpoints");
+  named.address = "LOCALHOST";  // the system's table of hosts, in any case
+  source.push(update(2, {named}));
+  ASSERT_TRUE(await([&] { return Client(port()).get().body == "a"; }));
+}
+
 TEST_F(Discovery, WeightsDecideTheShares) {
   auto heavy = endpoint_of(a);
   heavy.weight_passing = 3;
