@@ -98,6 +98,9 @@ TEST_F(NodeTest, ReadsSeeWhatWasAcknowledgedBefore) {
   open(machine_);
   const auto written = propose("x");
   ASSERT_TRUE(written);
+  // The raft thread says so a moment after the apply thread has told the client.
+  const Instant limit = now() + std::chrono::seconds(5);
+  while (!node_->can_read_now() && now() < limit) std::this_thread::yield();
   EXPECT_TRUE(node_->can_read_now());
   for (const ReadMode mode : {ReadMode::Default, ReadMode::Consistent}) {
     const auto index = read(mode);
