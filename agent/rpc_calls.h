@@ -1,5 +1,5 @@
 // Calls on their way, so that stopping can end them: cancel all, then wait until the last callback
-// has returned. Only for .cc files: names gRPC types.
+// has returned. Only for the files of this folder: names gRPC types.
 //
 // Threading: any thread; wait() not from a gRPC thread.
 #pragma once

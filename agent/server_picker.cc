@@ -3,6 +3,7 @@
 #include <grpcpp/grpcpp.h>
 
 #include <algorithm>
+#include <charconv>
 #include <map>
 #include <mutex>
 
@@ -116,8 +117,10 @@ class Picker final : public ServerPicker, public std::enable_shared_from_this<Pi
     if (tag("role") != "consul") return {};
     if (!tag("rpc_addr").empty()) return tag("rpc_addr");
     if (tag("port").empty()) return {};
-    return HostPort{member.address, static_cast<std::uint16_t>(std::atoi(tag("port").c_str()))}
-        .to_string();
+    HostPort where{member.address, 0};
+    const std::string port = tag("port");
+    std::from_chars(port.data(), port.data() + port.size(), where.port);
+    return where.to_string();
   }
 
   void changed(const Member& member) {

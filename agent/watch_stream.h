@@ -1,4 +1,5 @@
-// One WatchService stream, read event by event. Only for .cc files: names gRPC types.
+// One WatchService stream, read event by event. Only for the files of this folder: names
+// gRPC types.
 //
 // The next event is read when the last one was taken care of, so a busy agent holds one event a
 // stream and no queue. Threading: callbacks run on gRPC's threads; next() and cancel() from any.

@@ -89,8 +89,9 @@ class GrpcProbe final : public Probe {
                            &call_->response,
                            [call = call_, target, &runtime, thread,
                             wanted = std::weak_ptr(wanted_)](const grpc::Status& status) {
-                             if (wanted.expired()) return;  // nobody waits, and the threads may be gone
-          CheckResult result = judge(*call, target, status);
+                             if (wanted.expired())
+                               return;  // nobody waits, and the threads may be gone
+                             CheckResult result = judge(*call, target, status);
                              runtime.post(thread, [call, wanted, result = std::move(result)] {
                                if (auto report = wanted.lock()) (*report)(result);
                              });

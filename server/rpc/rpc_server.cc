@@ -80,7 +80,6 @@ RpcServer::~RpcServer() {
 void RpcServer::stop() {
   if (!impl_->server) return;
   impl_->watch->stop();
-  // tidy: clock: gRPC takes its deadlines in this clock
   impl_->server->Shutdown(std::chrono::system_clock::now() + kGrace);
   impl_->server->Wait();
   impl_->watch->drain();

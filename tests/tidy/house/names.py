@@ -15,7 +15,9 @@ BANNED = [
     ("random", r"\bstd::mt19937(_64)?\b", "take a Random& (base/random.h)", ("tests/",)),
     ("sleep", r"\b(sleep_for|sleep_until)\b|(?<![\w.>])(::)?(usleep|nanosleep|sleep)\(",
      "await the event, or schedule a Timer", ()),
-    ("clock", r"\bstd::chrono::(steady|system|high_resolution)_clock\b"
+    # gRPC's deadlines are times of day.
+    ("clock", r"(?<!set_deadline\()(?<!Shutdown\()"
+              r"\bstd::chrono::(steady|system|high_resolution)_clock\b"
               r"|\b(clock_gettime|gettimeofday)\(|\b(std::)?time\((nullptr|0|NULL)\)",
      "take an Instant; drivers call now() or wall_now() (base/time.h)", CLOCKS),
     ("thread", r"\bstd::(thread(?!::)|jthread|async)\b|\bpthread_create\(",
