@@ -105,7 +105,8 @@ struct RequestHead : Head {
   std::string_view target;  // as received
   std::string_view path;    // origin-form, "*" for OPTIONS
   bool empty_path = false;  // absolute-form without a path: a "/" goes before `path`
-  std::string_view host;    // empty only in HTTP/1.0
+  std::string_view host;    // of the field or the target; empty only in HTTP/1.0
+  bool host_field = false;  // HTTP/1.0 may come without
   bool expect_continue = false;
   bool te_trailers = false;
   void clear();

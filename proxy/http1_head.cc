@@ -260,6 +260,7 @@ bool check_host(RequestHead& head, std::string_view authority, Fault& fault) {
     head.host = authority;
     return true;
   }
+  head.host_field = true;
   if (!is_valid_host(head.host)) return refuse(fault, 400, "host", "invalid Host");
   if (!authority.empty() && !same_authority(authority, head.host)) {
     return refuse(fault, 400, "host", "Host differs from the request target");
@@ -299,7 +300,7 @@ void RequestHead::clear() {
   Head::clear();
   line = method_text = target = path = host = {};
   method = Method::Get;
-  empty_path = expect_continue = te_trailers = false;
+  empty_path = host_field = expect_continue = te_trailers = false;
 }
 
 bool parse_request_line(std::string_view line, RequestHead& out, Fault& fault) {

@@ -113,9 +113,9 @@ void append_request_head(std::string& out, const RequestHead& head, const Forwar
         return is_hop_by_hop(field.id);
     }
   });
-  if (head.minor == 0 && head.host.empty()) {
+  if (!head.host_field) {
     out += "Host: ";
-    out += options.default_host;
+    out += head.host.empty() ? options.default_host : head.host;
     out += "\r\n";
   }
   if (head.body == BodyKind::Chunked) {

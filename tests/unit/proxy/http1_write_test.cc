@@ -76,6 +76,8 @@ TEST(Http1Write, AbsoluteFormBecomesOriginForm) {
 TEST(Http1Write, Http10RequestIsGivenAHost) {
   EXPECT_EQ(forwarded("GET / HTTP/1.0\r\n\r\n", {"", "", "svc"}),
             "GET / HTTP/1.1\r\nHost: svc\r\n\r\n");
+  EXPECT_EQ(forwarded("GET http://a/ HTTP/1.0\r\n\r\n", {"", "", "svc"}),
+            "GET / HTTP/1.1\r\nHost: a\r\n\r\n");
 }
 
 TEST(Http1Write, FramingIsOursAndSaidOnce) {
