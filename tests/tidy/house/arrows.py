@@ -3,6 +3,7 @@
 A file belongs to the target that compiles it; a header to the target of its .cc, else to the pure
 target of its folder if that reaches it, else to the other one.
 """
+import posixpath
 import re
 
 from .tree import File, Problem, Tree
@@ -76,7 +77,8 @@ def read_targets(tree: Tree) -> dict[str, tuple[str, list[str], list[str]]]:
             sources, _, dependencies = arguments.partition("DEPS")
             folder = file.folder + "/" if file.folder else ""
             targets[name] = (file.path,
-                             [folder + word for word in sources.split() if word != "SOURCES"],
+                             [posixpath.normpath(folder + word)
+                              for word in sources.split() if word != "SOURCES"],
                              dependencies.split())
     return targets
 

@@ -412,6 +412,22 @@ TEST(HttpServer, BoundsWhatAStreamMayHaveWaiting) {
   client.close();
 }
 
+TEST(HttpServer, StreamsWithoutEndToAClientThatReads) {
+  Server server;
+  RawClient client(server.where());
+  client.send("GET /park HTTP/1.1\r\nHost: a\r\n\r\n");
+  const auto exchange = server.parking().take("/park");
+  exchange->begin_stream({200, {}, nullptr});
+  client.read_until("\r\n\r\n");
+  const std::string chunk(512 * 1024, 'x');
+  for (int i = 0; i < 8; ++i) {
+    ASSERT_TRUE(exchange->write_chunk(chunk)) << i;
+    ASSERT_EQ(client.read_bytes(chunk.size() + 9).size(), chunk.size() + 9);
+  }
+  exchange->end_stream();
+  EXPECT_EQ(client.read_until("\r\n\r\n"), "0\r\n\r\n");
+}
+
 TEST(HttpServer, StreamNoticesThatTheClientLeft) {
   Server server;
   auto client = std::make_unique<RawClient>(server.where());
