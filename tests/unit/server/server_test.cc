@@ -81,6 +81,9 @@ TEST_F(ServerTest, ARefusalIsAResultAndNotAFailure) {
 
 TEST_F(ServerTest, ReadsOfEveryConsistencyAreServedByTheLeader) {
   open();
+  // The lease is published a moment after the first write was answered.
+  const Instant limit = now() + std::chrono::seconds(5);
+  while (!server_->try_read(Consistency::Default) && now() < limit) std::this_thread::yield();
   EXPECT_TRUE(server_->try_read(Consistency::Default));
   EXPECT_FALSE(server_->try_read(Consistency::Consistent)) << "never without asking";
   EXPECT_TRUE(wait_read(Consistency::Consistent));
