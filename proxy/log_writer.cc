@@ -15,7 +15,7 @@
 namespace fyr::proxy {
 namespace {
 
-constexpr auto kPause = std::chrono::milliseconds(50);  // lines gather for so long
+constexpr auto kPause = std::chrono::milliseconds(20);  // lines gather for so long
 constexpr std::size_t kWriteAt = 64 * 1024;
 constexpr std::size_t kMaxEndpointName = 255;
 
@@ -33,10 +33,13 @@ struct LogRing::Packed {
   std::uint32_t size = 0;  // of the whole record; 0: the rest of the ring is unused
   std::uint16_t endpoint_size = 0;
   std::uint16_t line_size = 0;
-  LogEntry entry;
+  const LogSink* sink = nullptr;
+  sockaddr_in6 client{};  // large enough for both families
+  AccessRecord record;
 };
 
-LogRing::LogRing(std::size_t bytes) : data_(std::bit_ceil(bytes)), mask_(data_.size() - 1) {}
+LogRing::LogRing(std::size_t bytes)
+    : size_(std::bit_ceil(bytes)), mask_(size_ - 1), data_(new char[size_]) {}
 
 bool LogRing::empty() const {
   return head_.load(std::memory_order_acquire) == tail_.load(std::memory_order_relaxed);
@@ -49,23 +52,25 @@ bool LogRing::push(const LogEntry& entry) {
   std::uint64_t head = head_.load(std::memory_order_relaxed);
   const std::uint64_t tail = tail_.load(std::memory_order_acquire);
   // Records do not wrap: what is left at the end is skipped.
-  const std::size_t to_end = data_.size() - (head & mask_);
+  const std::size_t to_end = size_ - (head & mask_);
   const std::size_t skip = to_end < size ? to_end : 0;
-  if (head - tail + skip + size > data_.size()) {
+  if (head - tail + skip + size > size_) {
     dropped_.fetch_add(1, std::memory_order_relaxed);
     return false;
   }
   if (skip != 0) {
     const std::uint32_t none = 0;
-    std::memcpy(data_.data() + (head & mask_), &none, sizeof none);
+    std::memcpy(data_.get() + (head & mask_), &none, sizeof none);
     head += skip;
   }
-  char* at = data_.data() + (head & mask_);
+  char* at = data_.get() + (head & mask_);
   auto* packed = new (at) Packed;
   packed->size = static_cast<std::uint32_t>(size);
   packed->endpoint_size = static_cast<std::uint16_t>(endpoint.size());
   packed->line_size = static_cast<std::uint16_t>(line.size());
-  packed->entry = entry;
+  packed->sink = entry.sink;
+  std::memcpy(&packed->client, &entry.client.storage, sizeof packed->client);
+  packed->record = entry.record;
   std::copy(line.begin(), line.end(),
             std::copy(endpoint.begin(), endpoint.end(), at + sizeof(Packed)));
   head_.store(head + size, std::memory_order_release);
@@ -76,16 +81,18 @@ bool LogRing::pop_into(std::string& out, int offset, const LogSink*& sink) {
   std::uint64_t tail = tail_.load(std::memory_order_relaxed);
   if (tail == head_.load(std::memory_order_acquire)) return false;
   std::uint32_t size = 0;
-  std::memcpy(&size, data_.data() + (tail & mask_), sizeof size);
+  std::memcpy(&size, data_.get() + (tail & mask_), sizeof size);
   if (size == 0) {
-    tail += data_.size() - (tail & mask_);
-    std::memcpy(&size, data_.data(), sizeof size);
+    tail += size_ - (tail & mask_);
+    std::memcpy(&size, data_.get(), sizeof size);
   }
-  const char* at = data_.data() + (tail & mask_);
+  const char* at = data_.get() + (tail & mask_);
   const auto* packed = reinterpret_cast<const Packed*>(at);
-  AccessRecord record = packed->entry.record;
-  sink = packed->entry.sink;
-  const std::string client = address_port_text(packed->entry.client);
+  AccessRecord record = packed->record;
+  sink = packed->sink;
+  SocketAddress peer;
+  std::memcpy(&peer.storage, &packed->client, sizeof packed->client);
+  const std::string client = address_port_text(peer);
   record.client = client;
   record.http = sink->http;
   record.listener = sink->listener;

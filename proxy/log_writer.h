@@ -40,7 +40,7 @@ struct LogEntry {
 
 class LogRing {
  public:
-  explicit LogRing(std::size_t bytes = 512 * 1024);
+  explicit LogRing(std::size_t bytes = 1024 * 1024);
   // False: full, the record is lost (and counted by the ring).
   bool push(const LogEntry& entry);
   std::uint64_t dropped() const { return dropped_.load(std::memory_order_relaxed); }
@@ -52,8 +52,9 @@ class LogRing {
   bool pop_into(std::string& out, int utc_offset_minutes, const LogSink*& sink);
   bool empty() const;
 
-  std::vector<char> data_;
+  std::size_t size_;
   std::size_t mask_;
+  std::unique_ptr<char[]> data_;                    // not touched before it is used
   alignas(64) std::atomic<std::uint64_t> head_{0};  // written by the producer
   alignas(64) std::atomic<std::uint64_t> tail_{0};  // written by the consumer
   std::atomic<std::uint64_t> dropped_{0};
