@@ -58,7 +58,8 @@ class StateNameSource final : public dns::NameSource {
   void find_servers(int thread, dns::NodesReady ready) override {
     (void)thread;
     std::vector<NodeRecord> servers;
-    for (const auto& record : peek_service("consul")->records)
+    const RecordsPtr known = peek_service("consul");  // not every list is kept by the cache
+    for (const auto& record : known->records)
       if (record.health != dns::Health::Critical)
         servers.push_back({record.node, record.node_address, record.node_meta});
     if (servers.empty()) {
