@@ -93,11 +93,15 @@ void Registrar::persist(DiskJob job, Done done, std::function<void()> apply) {
                                             done = std::move(done),
                                             apply = std::move(apply)]() mutable {
     Result<void> written = job(*disk);
-    runtime->post(thread,
-                  [written = std::move(written), done = std::move(done), apply = std::move(apply)] {
-                    if (written) apply();
-                    done(written);
-                  });
+    runtime->post(
+        thread, [written = std::move(written), done = std::move(done), apply = std::move(apply)] {
+          // Our own trouble, whatever the file system called it.
+          if (!written) {
+            return done(fail(ErrorCode::Internal, "not kept on disk: " + written.error().message));
+          }
+          apply();
+          done({});
+        });
   });
 }
 

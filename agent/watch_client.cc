@@ -132,20 +132,24 @@ struct WatchClient::Impl : std::enable_shared_from_this<WatchClient::Impl> {
   }
 };
 
-// A service nobody subscribed to gives way when too many without instances are known: names that
-// do not exist, asked of the DNS, must not fill the memory.
+// Services nobody subscribed to give way, the longest unused first, when too many without instances
+// are known: names that do not exist, asked of the DNS, must not fill the memory.
 bool WatchClient::Impl::make_room() {
-  WatchedPtr oldest;
-  std::size_t absent = 0;
+  std::vector<WatchedPtr> absent;
   for (const auto& [name, watched] : services) {
     if (!watched->subscribers.empty() || !watched->waiting.empty()) continue;
-    if (watched->view && !watched->view->rows.empty()) continue;
-    ++absent;
-    if (!oldest || watched->last_asked < oldest->last_asked) oldest = watched;
+    if (!watched->view || watched->view->rows.empty()) absent.push_back(watched);
   }
-  if (absent >= options.max_absent && oldest) {
-    services.erase(oldest->service);
-    post([oldest](Impl& self) { self.drop(oldest); });
+  if (absent.size() >= options.max_absent) {
+    std::sort(absent.begin(), absent.end(), [](const WatchedPtr& a, const WatchedPtr& b) {
+      return a->last_asked < b->last_asked;
+    });
+    // Some more than needed, so that not every new name has to sort.
+    absent.resize(absent.size() - options.max_absent + options.max_absent / 8 + 1);
+    for (const WatchedPtr& watched : absent) {
+      services.erase(watched->service);
+      post([watched](Impl& self) { self.drop(watched); });
+    }
   }
   return services.size() < options.max_services;
 }
@@ -177,9 +181,9 @@ void WatchClient::Impl::connect(const WatchedPtr& watched) {
   watched->stream = WatchStream::open(
       std::move(server), std::move(request), calls,
       [weak, watched](const std::shared_ptr<WatchStream>& stream) {
-        if (auto self = weak.lock()) {
-          self->post([watched, stream](Impl& impl) { impl.on_event(watched, stream); });
-        }
+        auto self = weak.lock();
+        if (!self) return stream->end();
+        self->post([watched, stream](Impl& impl) { impl.on_event(watched, stream); });
       },
       [weak, watched](const std::shared_ptr<WatchStream>& stream, const grpc::Status& status) {
         if (auto self = weak.lock()) {
@@ -191,7 +195,7 @@ void WatchClient::Impl::connect(const WatchedPtr& watched) {
 
 void WatchClient::Impl::on_event(const WatchedPtr& watched,
                                  const std::shared_ptr<WatchStream>& stream) {
-  if (watched->stream != stream) return stream->cancel();
+  if (watched->stream != stream || watched->dropped) return stream->end();
   const Instant at = now();
   watched->stream_heard = at;
   watched->backoff = Duration::zero();

@@ -2,7 +2,10 @@
 // gRPC types.
 //
 // The next event is read when the last one was taken care of, so a busy agent holds one event a
-// stream and no queue. Threading: callbacks run on gRPC's threads; next() and cancel() from any.
+// stream and no queue. Between two reads a hold keeps the call alive: every event must be followed
+// by next() or end(), or the stream never ends.
+//
+// Threading: callbacks run on gRPC's threads; the rest from any.
 #pragma once
 
 #include <grpcpp/grpcpp.h>
@@ -35,6 +38,7 @@ class WatchStream final : public grpc::ClientReadReactor<pb::WatchEvent> {
     self->self_ = self;
     self->stub_ = pb::WatchRpc::NewStub(self->server_.channel);
     self->stub_->async()->WatchService(&self->context_, &self->request_, self.get());
+    self->AddHold();
     self->StartRead(&self->event_);
     self->StartCall();
     return self;
@@ -44,9 +48,18 @@ class WatchStream final : public grpc::ClientReadReactor<pb::WatchEvent> {
   const pb::WatchEvent& event() const { return event_; }  // between on_event and next()
   void next() { StartRead(&event_); }
   void cancel() { context_.TryCancel(); }
+  // In place of next(): the read it starts fails at once and the stream ends.
+  void end() {
+    cancel();
+    next();
+  }
 
   void OnReadDone(bool ok) override {
-    if (ok) on_event_(self_);
+    if (ok) {
+      on_event_(self_);
+    } else {
+      RemoveHold();
+    }
   }
   void OnDone(const grpc::Status& status) override {
     on_end_(self_, status);

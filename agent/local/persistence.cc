@@ -17,7 +17,7 @@ namespace fs = std::filesystem;
 constexpr const char* kServices = "services";
 constexpr const char* kChecks = "checks";
 constexpr const char* kStates = "checks/state";
-constexpr const char* kAlive = "checks/alive";
+constexpr const char* kAlive = "checks/alive.stamp";
 constexpr int kVersion = 1;
 
 // One file: {"version","kind","id","source","token","row","definition","checksum"}.

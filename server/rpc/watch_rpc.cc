@@ -3,6 +3,7 @@
 #include <atomic>
 #include <future>
 #include <map>
+#include <optional>
 #include <set>
 #include <utility>
 #include <vector>
@@ -33,8 +34,22 @@ class Stream final : public grpc::ServerWriteReactor<grpc::ByteBuffer> {
   }
   void kick(ServiceFeed& feed, Instant now);
   void beat(ServiceFeed& feed, Instant now, Duration every);
+  // A write on its way is waited for.
   void finish(grpc::Status status) {
-    if (!std::exchange(finished_, true)) Finish(std::move(status));
+    if (std::exchange(finished_, true)) return;
+    if (writing_) {
+      last_words_ = std::move(status);
+    } else {
+      Finish(std::move(status));
+    }
+  }
+  void written(bool ok) {
+    writing_ = false;
+    if (last_words_) {
+      Finish(*std::exchange(last_words_, std::nullopt));
+    } else if (!ok) {
+      finish(grpc::Status::CANCELLED);
+    }
   }
 
   void OnWriteDone(bool ok) override;
@@ -50,6 +65,7 @@ class Stream final : public grpc::ServerWriteReactor<grpc::ByteBuffer> {
   bool confirm_ = false;
   bool writing_ = false;
   bool finished_ = false;
+  std::optional<grpc::Status> last_words_;
   Instant last_write_{};
   ServiceFeed::Event in_flight_;
 
@@ -103,8 +119,7 @@ class Hub : public std::enable_shared_from_this<Hub> {
   }
 
   void written(const std::shared_ptr<Stream>& stream, bool ok) {
-    stream->writing_ = false;
-    if (!ok) return stream->finish(grpc::Status::CANCELLED);
+    stream->written(ok);
     if (streams_.contains(stream)) stream->kick(feed_, now());
   }
 

@@ -216,6 +216,19 @@ TEST(LocalState, AfterALostAnswerTheItemIsPushedAgain) {
   EXPECT_EQ(catalog.services_["web"].port(), 80);
 }
 
+TEST(LocalState, AfterALostAnswerNothingIsTakenToBeInTheCatalog) {
+  LocalState state(own_node(), 1);
+  Catalog catalog;
+  state.set_service(service("web", 80));
+  sync(state, catalog);
+  state.set_service(service("web", 81));
+  const auto batch = state.next_batch(kNow);
+  catalog.apply(batch.request);
+  state.push_failed(batch);
+  state.set_service(service("web", 80));
+  EXPECT_TRUE(state.wants_push(kNow));
+}
+
 TEST(LocalState, PushNumbersOnlyGrow) {
   LocalState state(own_node(), 100);
   Catalog catalog;
@@ -274,6 +287,20 @@ TEST(LocalState, AnItemThatCameBackBeforeItsRemovalWasPushedStays) {
   state.pushed(kNow, batch, catalog.apply(batch.request));
   sync(state, catalog);
   EXPECT_TRUE(catalog.services_.contains("web"));
+}
+
+TEST(LocalState, AnItemRemovedAndAddedBetweenTwoPushesStays) {
+  LocalState state(own_node(), 1);
+  Catalog catalog;
+  state.set_service(service("web"));
+  state.set_check(check("c", "web"));
+  sync(state, catalog);
+  state.remove_service("web");
+  state.set_service(service("web"));
+  state.set_check(check("c", "web"));
+  sync(state, catalog);
+  EXPECT_TRUE(catalog.services_.contains("web"));
+  EXPECT_TRUE(catalog.checks_.contains("c"));
 }
 
 TEST(LocalState, WhatOnlyTheCatalogKnowsIsRemovedFromIt) {
