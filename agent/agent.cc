@@ -163,6 +163,7 @@ struct Agent::Impl {
   const std::shared_ptr<Forwarder> forwarder;
   io::HttpRouter router;
   ApiContext context;
+  io::Timer deregister_timer;
   bool started = false;
   std::atomic<bool> stopped{false};
 };
@@ -276,8 +277,8 @@ void Agent::deregister_node(std::function<void()> done) {
   };
   auto once = std::make_shared<Once>();
   once->done = std::move(done);
-  auto timer = std::make_shared<io::Timer>();
-  *timer = impl_->own.schedule(kAgentThread, kDeregisterTimeout, [once, timer] { (*once)(); });
+  impl_->deregister_timer =
+      impl_->own.schedule(kAgentThread, kDeregisterTimeout, [once] { (*once)(); });
   impl_->own.post(kAgentThread, [impl = impl_, once] {
     impl->sync->stop();  // nothing may register the node again
     pb::PushRequest request;

@@ -16,6 +16,7 @@ constexpr std::size_t kMaxMetaKey = 128;
 constexpr std::size_t kMaxMetaValue = 512;
 constexpr int kMaxWeight = 65535;
 constexpr std::size_t kMaxName = 4096;
+constexpr std::size_t kMaxRowBytes = 1 << 20;  // a log entry holds 4 MiB
 
 constexpr const char* kServiceReason =
     "Maintenance mode is enabled for this service, but no reason was provided. This is a default "
@@ -59,6 +60,9 @@ Result<void> check_service(const pb::ServiceInstance& service) {
   if (service.service().empty()) return refuse("Missing service name");
   if (service.service().size() > kMaxName || service.id().size() > kMaxName) {
     return refuse("Service name or ID is longer than 4096 bytes");
+  }
+  if (service.ByteSizeLong() > kMaxRowBytes) {
+    return refuse("Service definition is larger than 1 MiB");
   }
   const auto address = IpAddress::parse(service.address());
   if (service.address() == "[::]" || (address && address->is_unspecified())) {

@@ -198,14 +198,15 @@ void WatchClient::Impl::on_event(const WatchedPtr& watched,
   if (watched->stream != stream || watched->dropped) return stream->end();
   const Instant at = now();
   watched->stream_heard = at;
-  watched->backoff = Duration::zero();
   bool broken = false;
   const bool held_before = watched->state.holding();
   ViewPtr view = watched->state.apply(at, stream->event(), broken);
   if (broken) {
     log::warn("agent", "watch of {}: events do not fit together, starting over", watched->service);
-    return stream->cancel();
+    watched->state.forget_resume();
+    return stream->end();
   }
+  watched->backoff = Duration::zero();
   if (watched->state.holding() && !held_before) {
     log::warn("agent", "watch of {}: {} sent an older or empty list after a reconnect; held back",
               watched->service, stream->server().address);

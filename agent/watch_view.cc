@@ -4,12 +4,14 @@ namespace fyr::agent {
 
 void WatchView::connected(std::string server) {
   server_ = std::move(server);
+  resumed_from_ = resume_index();
+  resumable_ = true;
   fresh_stream_ = true;
 }
 
 std::uint64_t WatchView::resume_index() const {
   // What is held is not ours to build on with another server.
-  return view_ && !held_ && !view_->from_disk ? view_->index : 0;
+  return resumable_ && view_ && !held_ && !view_->from_disk ? view_->index : 0;
 }
 
 WatchView::Rows WatchView::rows_of(const ServiceView& view) {
@@ -69,10 +71,14 @@ ViewPtr WatchView::apply(Instant now, const pb::WatchEvent& event, bool& broken)
     held_from_ = server_;
     return nullptr;
   }
-  if (!base || fresh_stream_ || event.index() <= base->index) {
+  // A stream that goes on from our own index may begin with what changed meanwhile.
+  const bool continues =
+      !fresh_stream_ || (base && resumed_from_ != 0 && base->index == resumed_from_);
+  if (!base || !continues || event.index() <= base->index) {
     broken = !base || event.index() > base->index;
     return nullptr;  // an older one that came late is dropped
   }
+  fresh_stream_ = false;
   for (const pb::InstanceKey& removed : event.removed()) {
     rows.erase(Key(removed.node(), removed.service_id()));
   }

@@ -51,6 +51,8 @@ class WatchView {
   bool holding() const { return held_ != nullptr; }
   // Where a new stream may resume: 0 for none.
   std::uint64_t resume_index() const;
+  // The next stream begins with a snapshot: what the last one sent did not fit what we have.
+  void forget_resume() { resumable_ = false; }
   std::uint64_t resume_epoch() const { return view_ ? view_->epoch : 0; }
 
  private:
@@ -68,7 +70,9 @@ class WatchView {
   Instant held_until_{};
   std::string held_from_;
   std::string server_;
-  bool fresh_stream_ = false;  // no snapshot on it yet
+  bool fresh_stream_ = false;       // nothing came on it yet
+  std::uint64_t resumed_from_ = 0;  // the index it was asked to go on from; 0: a snapshot
+  bool resumable_ = true;
 };
 
 }  // namespace fyr::agent

@@ -161,8 +161,10 @@ ServerHalf::~ServerHalf() {
 
 void ServerHalf::stop() {
   if (follower_) follower_->stopped = true;
-  if (rpc_) rpc_->stop();
+  // First what waits for changes is answered, agents' forwarded requests too; then the listener
+  // goes.
   if (api_) api_->stop();
+  if (rpc_) rpc_->stop();
   if (server_) server_->stop();
 }
 

@@ -57,14 +57,10 @@ struct Server::Impl {
   // Raft may lead before open() has the node in hand; duties wait for that.
   void role_changed(const raft::Status& status) {
     const bool leads = status.role == raft::Role::Leader;
-    std::vector<std::function<void(bool)>> callbacks;
-    {
-      std::lock_guard lock(callbacks_mutex);
-      if (leading.exchange(leads) == leads) return;
-      if (opened) duties->set_leading(leads);
-      callbacks = leadership_callbacks;
-    }
-    for (const auto& callback : callbacks) callback(leads);
+    std::lock_guard lock(callbacks_mutex);
+    if (leading.exchange(leads) == leads) return;
+    if (opened) duties->set_leading(leads);
+    for (const auto& callback : leadership_callbacks) callback(leads);
   }
 
   void set_opened(std::unique_ptr<raft::Node> the_node) {
@@ -209,10 +205,9 @@ void Server::reconcile(const MemberFact& member) {
 }
 
 void Server::on_leadership(std::function<void(bool leads)> callback) {
-  {
-    std::lock_guard lock(impl_->callbacks_mutex);
-    impl_->leadership_callbacks.push_back(callback);
-  }
+  // Called under the lock, so that no change can come between and be told first.
+  std::lock_guard lock(impl_->callbacks_mutex);
+  impl_->leadership_callbacks.push_back(callback);
   if (impl_->leading.load()) callback(true);
 }
 

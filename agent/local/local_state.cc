@@ -161,6 +161,10 @@ std::optional<Instant> LocalState::next_due() const {
   return next;
 }
 
+bool LocalState::is_full(const Batch& batch) {
+  return batch.request.items_size() >= kMaxBatch || batch.request.ByteSizeLong() >= kMaxBatchBytes;
+}
+
 LocalState::Batch LocalState::next_batch(Instant now) {
   Batch batch;
   batch.request.set_node(node_.name());
@@ -196,7 +200,7 @@ void LocalState::carry_check(Batch& batch, pb::PushItem& push, const Item<LocalC
 // A service and its checks that are due go together, so that nobody sees it without them.
 void LocalState::add_services(Instant now, Batch& batch) {
   for (const auto& [id, item] : services_) {
-    if (batch.request.items_size() >= kMaxBatch) return;
+    if (is_full(batch)) return;
     if (!due(item.mark, now)) continue;
     pb::PushItem& push = add_register(batch, item.value.token);
     *push.mutable_register_()->mutable_service() = item.value.row;
@@ -217,7 +221,7 @@ void LocalState::add_checks(Instant now, Batch& batch) {
     if (sent.kind == Sent::Kind::Check) carried.insert(sent.id);
   }
   for (const auto& [id, item] : checks_) {
-    if (batch.request.items_size() >= kMaxBatch) return;
+    if (is_full(batch)) return;
     if (!due(item.mark, now) || carried.contains(id)) continue;
     carry_check(batch, add_register(batch, item.value.token), item);
   }
@@ -226,7 +230,7 @@ void LocalState::add_checks(Instant now, Batch& batch) {
 void LocalState::add_removals(Instant now, Batch& batch) {
   std::map<std::string, int> leaving;  // service id to its item
   for (const auto& [id, tombstone] : gone_services_) {
-    if (batch.request.items_size() >= kMaxBatch) return;
+    if (is_full(batch)) return;
     if (!due(tombstone.mark, now)) continue;
     pb::PushItem& push = *batch.request.add_items();
     push.set_token(tombstone.token);
@@ -241,7 +245,7 @@ void LocalState::add_removals(Instant now, Batch& batch) {
     const auto with = leaving.find(tombstone.service_id);
     int item = with == leaving.end() ? -1 : with->second;
     if (item < 0) {
-      if (batch.request.items_size() >= kMaxBatch) return;
+      if (is_full(batch)) return;
       pb::PushItem& push = *batch.request.add_items();
       push.set_token(tombstone.token);
       push.mutable_deregister()->set_node(node_.name());

@@ -74,6 +74,8 @@ class LocalState {
     std::vector<Sent> sent;
   };
   static constexpr int kMaxBatch = 64;
+  // Well below the largest log entry; one item may be larger than it by itself.
+  static constexpr std::size_t kMaxBatchBytes = 1 << 20;
 
   // Whether a push could do something now; nothing before the first comparison.
   bool wants_push(Instant now) const;
@@ -131,6 +133,7 @@ class LocalState {
   void touch(Mark& mark) { mark.version = ++version_; }
   void changed(Mark& mark);
   static bool due(const Mark& mark, Instant now);
+  static bool is_full(const Batch& batch);
   Mark* find_mark(const Sent& sent);
   bool settle(Mark& mark, const Sent& sent, Instant now, const pb::ItemResult& result);
   void add_removals(Instant now, Batch& batch);

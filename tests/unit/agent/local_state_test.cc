@@ -157,6 +157,21 @@ TEST(LocalState, ManyItemsGoInBatchesOf64) {
   EXPECT_EQ(state.counts().out_of_sync, 0u);
 }
 
+TEST(LocalState, LargeItemsGoInBatchesThatFitALogEntry) {
+  LocalState state(own_node(), 1);
+  Catalog catalog;
+  EXPECT_EQ(sync(state, catalog), 1);  // the node
+  for (int i = 0; i < 10; ++i) {
+    LocalService large = service("s" + std::to_string(i));
+    large.row.add_tags(std::string(400'000, 'x'));
+    state.set_service(large);
+  }
+  const auto batch = state.next_batch(kNow);
+  EXPECT_LT(batch.request.ByteSizeLong(), 2 * LocalState::kMaxBatchBytes);
+  EXPECT_EQ(sync(state, catalog), 4);  // three of them a batch
+  EXPECT_EQ(catalog.services_.size(), 10u);
+}
+
 TEST(LocalState, TheSameRegistrationAgainIsNotPushed) {
   LocalState state(own_node(), 1);
   Catalog catalog;

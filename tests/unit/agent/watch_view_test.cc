@@ -78,6 +78,34 @@ TEST_F(Watching, AnOldDeltaIsDroppedAndOneWithoutBaseStartsOver) {
   EXPECT_EQ(view_.view()->index, 10u);
 }
 
+TEST_F(Watching, AResumedStreamMayBeginWithWhatChangedMeanwhile) {
+  view_.connected("a");
+  apply(snapshot(10, {"n1"}));
+  view_.connected("b");
+  pb::WatchEvent missed = delta(12);
+  add(missed, "n2", 80);
+  const ViewPtr view = apply(missed);
+  EXPECT_FALSE(broken_);
+  ASSERT_TRUE(view);
+  EXPECT_EQ(view->rows.size(), 2u);
+  EXPECT_EQ(view_.resume_index(), 12u);
+}
+
+TEST_F(Watching, AfterAnEventThatDidNotFitTheNextStreamBeginsWithASnapshot) {
+  view_.connected("a");
+  apply(snapshot(10, {"n1"}));
+  view_.forget_resume();
+  EXPECT_EQ(view_.resume_index(), 0u);
+  view_.connected("b");
+  pb::WatchEvent change = delta(12);
+  add(change, "n2", 80);
+  EXPECT_FALSE(apply(change));
+  EXPECT_TRUE(broken_) << "a snapshot was asked for";
+  const ViewPtr view = apply(snapshot(12, {"n1", "n2"}));
+  ASSERT_TRUE(view);
+  EXPECT_EQ(view_.resume_index(), 12u);
+}
+
 TEST_F(Watching, AnEmptyingSnapshotAfterAReconnectIsHeld) {
   view_.connected("a");
   apply(snapshot(10, {"n1"}));
