@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 #include <openssl/ec.h>
+#include <openssl/pem.h>
 #include <openssl/ssl.h>
 
 #include <condition_variable>
@@ -10,6 +11,7 @@
 #include <mutex>
 #include <thread>
 
+#include "base/id.h"
 #include "base/io/tcp_server.h"
 #include "tests/unit/base/raw_client.h"
 
@@ -205,34 +207,62 @@ TEST(HttpClient, SaysNothingOnceCancelledAndClosesItsSocket) {
   ::close(listener);
 }
 
-// A TLS server with a certificate for "tls.example" that nobody vouches for. Serves one handshake
-// and, if it succeeds, one answer.
-class TlsAnswer {
- public:
-  TlsAnswer()
-      : listener_(*listen_on(*to_bind_address({"127.0.0.1", 0}), "test", false, 16)),
-        where_(local_address(listener_)),
-        context_(SSL_CTX_new(TLS_server_method())),
-        key_(EVP_EC_gen("P-256")),
-        certificate_(X509_new()) {
-    X509_gmtime_adj(X509_getm_notBefore(certificate_), -60);
-    X509_gmtime_adj(X509_getm_notAfter(certificate_), 3600);
-    X509_set_pubkey(certificate_, key_);
-    auto* const name = X509_get_subject_name(certificate_);
+// A key and a certificate for "tls.example", signed by itself.
+struct Identity {
+  Identity() : key(EVP_EC_gen("P-256")), certificate(X509_new()) {
+    X509_gmtime_adj(X509_getm_notBefore(certificate), -60);
+    X509_gmtime_adj(X509_getm_notAfter(certificate), 3600);
+    X509_set_pubkey(certificate, key);
+    auto* const name = X509_get_subject_name(certificate);
     X509_NAME_add_entry_by_txt(name, "CN", MBSTRING_ASC,
                                reinterpret_cast<const unsigned char*>("tls.example"), -1, -1, 0);
-    X509_set_issuer_name(certificate_, name);
-    X509_sign(certificate_, key_, EVP_sha256());
-    SSL_CTX_use_certificate(context_, certificate_);
-    SSL_CTX_use_PrivateKey(context_, key_);
+    X509_set_issuer_name(certificate, name);
+    X509_sign(certificate, key, EVP_sha256());
+  }
+  Identity(const Identity&) = delete;
+  Identity& operator=(const Identity&) = delete;
+  ~Identity() {
+    X509_free(certificate);
+    EVP_PKEY_free(key);
+  }
+  EVP_PKEY* key;
+  X509* certificate;
+};
+
+// The only one this process trusts. The client reads its certificates once, hence before all tests.
+class Trusted final : public testing::Environment {
+ public:
+  void SetUp() override {
+    path_ = testing::TempDir() + make_uuid() + ".pem";
+    std::FILE* const file = std::fopen(path_.c_str(), "w");
+    PEM_write_X509(file, identity_.certificate);
+    std::fclose(file);
+    ::setenv("SSL_CERT_FILE", path_.c_str(), 1);
+  }
+  void TearDown() override { ::unlink(path_.c_str()); }
+  const Identity& identity() const { return identity_; }
+
+ private:
+  Identity identity_;
+  std::string path_;
+};
+const auto* const trusted = static_cast<Trusted*>(testing::AddGlobalTestEnvironment(new Trusted()));
+
+// Serves one handshake and, if it succeeds, one answer.
+class TlsAnswer {
+ public:
+  explicit TlsAnswer(const Identity& identity)
+      : listener_(*listen_on(*to_bind_address({"127.0.0.1", 0}), "test", false, 16)),
+        where_(local_address(listener_)),
+        context_(SSL_CTX_new(TLS_server_method())) {
+    SSL_CTX_use_certificate(context_, identity.certificate);
+    SSL_CTX_use_PrivateKey(context_, identity.key);
     thread_ = std::thread([this] { serve(); });
   }
   TlsAnswer(const TlsAnswer&) = delete;
   TlsAnswer& operator=(const TlsAnswer&) = delete;
   ~TlsAnswer() {
     thread_.join();
-    X509_free(certificate_);
-    EVP_PKEY_free(key_);
     SSL_CTX_free(context_);
     ::close(listener_);
   }
@@ -269,27 +299,40 @@ class TlsAnswer {
   int listener_;
   HostPort where_;
   SSL_CTX* context_;
-  EVP_PKEY* key_;
-  X509* certificate_;
   std::string server_name_;
   std::thread thread_;
 };
 
 TEST(HttpClient, SpeaksTlsAndSendsTheServerName) {
-  TlsAnswer server;
-  auto request = server.request();
-  request.tls_skip_verify = true;
-  const auto response = http_request_blocking(request);
+  TlsAnswer server(trusted->identity());
+  const auto response = http_request_blocking(server.request());
   ASSERT_TRUE(response) << response.error().message;
   EXPECT_EQ(response->body, "secret");
   EXPECT_EQ(server.server_name(), "tls.example");
 }
 
-TEST(HttpClient, RefusesACertificateNobodyVouchesFor) {
-  TlsAnswer server;
-  const auto response = http_request_blocking(server.request());
+TEST(HttpClient, RefusesACertificateOfAnotherName) {
+  TlsAnswer server(trusted->identity());
+  auto request = server.request();
+  request.tls_server_name = "other.example";
+  const auto response = http_request_blocking(request);
   ASSERT_FALSE(response);
   EXPECT_NE(response.error().message.find("TLS handshake"), std::string::npos);
+}
+
+TEST(HttpClient, RefusesACertificateNobodyVouchesForUnlessToldNotToLook) {
+  const Identity stranger;
+  {
+    TlsAnswer server(stranger);
+    EXPECT_FALSE(http_request_blocking(server.request()));
+  }
+  TlsAnswer server(stranger);
+  auto request = server.request();
+  request.tls_server_name = "other.example";
+  request.tls_skip_verify = true;
+  const auto response = http_request_blocking(request);
+  ASSERT_TRUE(response) << response.error().message;
+  EXPECT_EQ(response->body, "secret");
 }
 
 TEST(TcpConnect, TellsWhetherSomebodyListens) {

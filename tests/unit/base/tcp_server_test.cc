@@ -74,6 +74,7 @@ TEST(TcpFrameServer, LimitsConnectionsPerClient) {
   first.send(std::string("\0\1a", 3));
   EXPECT_EQ(first.read_bytes(7).size(), 7u);
   RawClient second((*server)->bound());
+  second.send(std::string("\0\1a", 3));
   EXPECT_TRUE(second.sees_end());
 }
 
