@@ -82,10 +82,10 @@ inline Reply send(Agent& agent, const std::string& method, const std::string& ta
 // Awaits a state of another thread that sends no event of its own.
 template <class F>
 bool eventually(F&& condition, std::chrono::milliseconds limit = std::chrono::seconds(10)) {
-  const auto until = std::chrono::steady_clock::now() + limit;
+  const Instant until = now() + limit;
   while (!condition()) {
-    if (std::chrono::steady_clock::now() > until) return false;
-    std::this_thread::sleep_for(std::chrono::milliseconds(2));
+    if (now() > until) return false;
+    std::this_thread::yield();
   }
   return true;
 }
