@@ -7,6 +7,7 @@
 #include "proxy/http1.h"
 #include "proxy/listener_shared.h"
 #include "proxy/log_writer.h"
+#include "proxy/splice_pipe.h"
 #include "proxy/upstream_pool.h"
 
 namespace fyr::proxy {
@@ -31,6 +32,7 @@ struct ForwardContext {
   http1::RequestHead request_head;
   http1::ResponseHead response_head;
   std::string out;
+  PipePool pipes;
 
   std::function<void(Session&)> session_ended;
 

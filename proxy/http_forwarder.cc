@@ -396,6 +396,7 @@ void HttpSession::close_client(bool gracefully) {
   }
   drop_upstream();
   if (x_.endpoint) count_active(false);
+  context_.pipes.give_back(std::move(pipe_));
   phase_ = Phase::Closed;
   context_.loop.cancel_deadline(*this);
   context_.loop.forget(*this);
@@ -411,6 +412,14 @@ void HttpSession::close_client(bool gracefully) {
 void HttpSession::abort() {
   output_.release();
   close_client(!in_exchange());
+}
+
+// The kernel says "writable" only when a third of a large buffer is free: a slow client may read
+// for longer than its timeout without our hearing of it. What it acknowledges tells.
+bool HttpSession::client_reads() {
+  const int before = stalled_at_;
+  stalled_at_ = unacknowledged(fd_);
+  return stalled_at_ != before;
 }
 
 void HttpSession::on_deadline(Instant) {
@@ -429,8 +438,12 @@ void HttpSession::on_deadline(Instant) {
       start_attempt();
       break;
     case Phase::Exchange:
-      if (!output_.empty()) {  // the client does not read
-        truncate_response('c');
+      if (unsent() > 0) {
+        if (client_reads()) {
+          arm(context_.shared.config.timeouts.client);
+        } else {
+          truncate_response('c');
+        }
       } else if (x_.hold_body) {
         x_.hold_body = false;
         arm(context_.shared.config.timeouts.server);
@@ -446,8 +459,15 @@ void HttpSession::on_deadline(Instant) {
         attempt_failed(Failure::ServerTimeout);
       }
       break;
+    case Phase::Cut:
+      continue_cut();
+      break;
     case Phase::Linger:
-      close_client(output_.empty());
+      if (!output_.empty() && client_reads()) {
+        arm(context_.shared.config.timeouts.client);
+      } else {
+        close_client(output_.empty());
+      }
       break;
     case Phase::Closed:
       break;

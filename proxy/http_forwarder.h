@@ -17,6 +17,7 @@
 #include "proxy/http1.h"
 #include "proxy/http1_chunked.h"
 #include "proxy/pending_bytes.h"
+#include "proxy/splice_pipe.h"
 
 namespace fyr::proxy {
 
@@ -33,7 +34,17 @@ class HttpSession final : public Session, public IoHandler, public Timed, public
   void abort() override;
 
  private:
-  enum class Phase : std::uint8_t { Idle, Head, Connect, RetryWait, Exchange, Linger, Closed };
+  // Linger: answered, waits for the client to close. Cut: sends what there is, then resets.
+  enum class Phase : std::uint8_t {
+    Idle,
+    Head,
+    Connect,
+    RetryWait,
+    Exchange,
+    Linger,
+    Cut,
+    Closed,
+  };
   enum class Failure : std::uint8_t {
     ConnectRefused,
     ConnectTimeout,
@@ -78,6 +89,7 @@ class HttpSession final : public Session, public IoHandler, public Timed, public
     http1::BodyKind response_body = http1::BodyKind::None;
     std::uint64_t response_left = 0;
     bool chunked_out = false;
+    bool no_splice = false;  // no pipe could be had
     bool upstream_persistent = false;
     bool extra_bytes = false;
     bool close_after = false;
@@ -91,6 +103,7 @@ class HttpSession final : public Session, public IoHandler, public Timed, public
   // client side (http_forwarder_request.cc)
   void settle();
   bool wants_input() const;
+  bool client_reads();
   void read_client();
   void take_input(std::string_view bytes);
   std::size_t consume(std::string_view data);
@@ -99,6 +112,7 @@ class HttpSession final : public Session, public IoHandler, public Timed, public
   std::size_t absorb_body(std::string_view data);
   std::size_t absorb_chunks(std::string_view data);
   void append_body(std::string_view bytes);
+  void client_writable();
   void client_finished();
   void client_lost();
   void refuse(const http1::Fault& fault, char cause, char phase);
@@ -124,6 +138,9 @@ class HttpSession final : public Session, public IoHandler, public Timed, public
 
   // endpoint side (http_forwarder_response.cc)
   void read_upstream();
+  bool may_splice() const;
+  bool splice_response();
+  bool drain_pipe();
   void process_response(std::string_view data);
   bool response_head(std::string_view data, std::size_t& used);
   bool interim_response(std::string_view head_text);
@@ -133,9 +150,12 @@ class HttpSession final : public Session, public IoHandler, public Timed, public
   void upstream_ended(bool reset);
   void response_complete();
   void truncate_response(char cause);
+  void continue_cut();
   bool send_client(std::string_view first, std::string_view second = {});
 
   bool in_exchange() const { return phase_ >= Phase::Connect && phase_ <= Phase::Exchange; }
+  // Received from the endpoint, not yet taken by the client.
+  std::size_t unsent() const { return output_.size() + (pipe_ ? pipe_->held() : 0); }
   std::size_t backlog() const { return message_.size() - message_sent_; }
 
   ForwardContext& context_;
@@ -146,10 +166,13 @@ class HttpSession final : public Session, public IoHandler, public Timed, public
   bool end_of_input_ = false;  // ... and read
   bool settling_ = false;
   std::size_t lingered_ = 0;
+  Instant cut_progress_{};
+  int stalled_at_ = -1;  // unacknowledged bytes when the client last seemed to stall
   SocketAddress peer_;
   std::string peer_text_;
-  std::string input_;    // received, not used yet
-  PendingBytes output_;  // towards the client
+  std::string input_;                 // received, not used yet
+  PendingBytes output_;               // towards the client
+  std::unique_ptr<SplicePipe> pipe_;  // while a large body passes
   http1::HeadScanner scanner_{true};
   std::string request_line_;  // for the log
 

@@ -12,6 +12,7 @@ namespace fyr::proxy {
 namespace {
 
 constexpr std::size_t kMaxBacklog = 64 * 1024;  // towards the endpoint; then reading pauses
+constexpr std::size_t kMaxUnread = 64 * 1024;   // answers waiting; no further request is read then
 constexpr std::size_t kMaxLinger = 64 * 1024;   // read and thrown away after the last answer
 
 bool accepts_json(const http1::RequestHead& head) {
@@ -31,20 +32,28 @@ void HttpSession::on_io(std::uint32_t events) {
     client_lost();
     return;
   }
+  if (phase_ == Phase::Cut) {
+    continue_cut();
+    return;
+  }
   if ((events & EPOLLRDHUP) != 0) client_fin_ = true;
   if ((events & (EPOLLIN | EPOLLRDHUP)) != 0) readable_ = true;
-  if ((events & EPOLLOUT) != 0 && !output_.empty()) {
-    std::uint64_t written = 0;
-    const auto result = output_.flush(fd_, written);
-    if (result == PendingBytes::Flush::Failed) {
-      client_lost();
-      return;
-    }
-    if (phase_ == Phase::Exchange && written > 0) arm(context_.shared.config.timeouts.server);
-    if (result == PendingBytes::Flush::Empty && phase_ == Phase::Linger) ::shutdown(fd_, SHUT_WR);
-    if (phase_ == Phase::Exchange && upstream_ != nullptr && upstream_->readable) read_upstream();
+  if ((events & EPOLLOUT) != 0 && unsent() > 0) client_writable();
+  if (phase_ != Phase::Closed) settle();
+}
+
+// The client takes bytes again.
+void HttpSession::client_writable() {
+  std::uint64_t written = 0;
+  const auto result = output_.flush(fd_, written);
+  if (result == PendingBytes::Flush::Failed) {
+    client_lost();
+    return;
   }
-  settle();
+  if (phase_ == Phase::Exchange && written > 0) arm(context_.shared.config.timeouts.server);
+  if (result == PendingBytes::Flush::Empty && phase_ == Phase::Linger) ::shutdown(fd_, SHUT_WR);
+  if (pipe_ && output_.empty() && !drain_pipe()) return;
+  if (phase_ == Phase::Exchange && upstream_ != nullptr && upstream_->readable) read_upstream();
 }
 
 // The connection to the client is gone: nobody is left to answer.
@@ -91,12 +100,14 @@ bool HttpSession::wants_input() const {
   switch (phase_) {
     case Phase::Idle:
     case Phase::Head:
+      return output_.size() < kMaxUnread;
     case Phase::Linger:
       return true;
     case Phase::Connect:
     case Phase::RetryWait:
     case Phase::Exchange:
       return !x_.request_done && !x_.hold_body && backlog() < kMaxBacklog;
+    case Phase::Cut:
     case Phase::Closed:
       return false;
   }
@@ -175,7 +186,7 @@ std::size_t HttpSession::consume(std::string_view data) {
     } else if (phase_ == Phase::Exchange && backlog() > 0) {
       send_message();
     }
-    if (in_exchange()) return used;
+    if (in_exchange() || phase_ == Phase::Cut) return used;
   }
   return used;
 }

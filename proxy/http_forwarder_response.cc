@@ -13,6 +13,8 @@ namespace {
 constexpr std::size_t kMaxPending = 64 * 1024;  // towards the client; then reading pauses
 constexpr int kRoundsAtOnce = 16;               // of 64 KiB, before others have their turn
 constexpr int kMaxInterim = 8;
+constexpr Duration kCutLook = std::chrono::milliseconds(10);
+constexpr std::uint64_t kSpliceFrom = 256 * 1024;  // left of a body: below, copying is cheaper
 
 }  // namespace
 
@@ -41,6 +43,10 @@ void HttpSession::read_upstream() {
       context_.loop.run_again(*upstream_, EPOLLIN);
       return;
     }
+    if (may_splice()) {
+      if (!splice_response()) return;
+      continue;
+    }
     bool eof = false;
     char* buffer = context_.loop.scratch();
     const auto n = receive(upstream_->fd(), buffer, EventLoop::kScratchBytes, eof);
@@ -54,6 +60,59 @@ void HttpSession::read_upstream() {
     }
     if (n > 0) process_response({buffer, static_cast<std::size_t>(n)});
   }
+}
+
+bool HttpSession::may_splice() const {
+  return x_.response_started && x_.response_body == http1::BodyKind::Length && output_.empty() &&
+         !x_.no_splice && (pipe_ || x_.response_left >= kSpliceFrom);
+}
+
+// One round of a large plain body from socket to socket. False: nothing more to do for now.
+bool HttpSession::splice_response() {
+  if (!pipe_) pipe_ = context_.pipes.take();
+  if (!pipe_) {
+    x_.no_splice = true;
+    return true;
+  }
+  if (pipe_->held() > 0 && !drain_pipe()) return false;
+  bool eof = false;
+  const auto n = pipe_->fill(upstream_->fd(), x_.response_left, eof);
+  if (n < 0 || eof) {
+    upstream_->readable = false;
+    upstream_ended(n < 0);
+    return false;
+  }
+  if (n == 0) {  // the pipe is empty, so it was the socket that had nothing
+    upstream_->readable = false;
+    return false;
+  }
+  const auto size = static_cast<std::uint64_t>(n);
+  x_.response_left -= size;
+  x_.bytes_out += size;
+  context_.counters.bytes_out.add(size);
+  return drain_pipe();
+}
+
+// False: the client takes no more, or the answer is complete, or the client is gone.
+bool HttpSession::drain_pipe() {
+  while (pipe_->held() > 0) {
+    const auto n = pipe_->drain(fd_);
+    if (n < 0) {
+      client_lost();
+      return false;
+    }
+    if (n == 0) {
+      arm(context_.shared.config.timeouts.client);
+      return false;
+    }
+  }
+  arm(context_.shared.config.timeouts.server);
+  if (x_.response_left > 0) return true;
+  context_.pipes.give_back(std::move(pipe_));
+  // Only what belonged to the body was taken, so the end of the socket has not been seen.
+  if (upstream_->readable && is_quiet(upstream_->fd())) upstream_->readable = false;
+  response_complete();
+  return false;
 }
 
 void HttpSession::process_response(std::string_view data) {
@@ -279,12 +338,35 @@ void HttpSession::response_complete() {
 // The answer cannot be completed: the client gets what there was and a reset, never a false end.
 void HttpSession::truncate_response(char cause) {
   drop_upstream();
-  std::uint64_t written = 0;
-  output_.flush(fd_, written);
   log_exchange(cause, 'D');
   context_.counters.requests.add();
   context_.counters.errors.add();
-  close_client(false);
+  count_active(false);
+  if (cause == 'c') {
+    close_client(false);
+    return;
+  }
+  phase_ = Phase::Cut;
+  cut_progress_ = context_.loop.now();
+  continue_cut();
+}
+
+// A reset drops what the kernel has not delivered, so it waits until nothing is left or the client
+// stops reading. Acknowledgements make no event: the queue is looked at now and then.
+void HttpSession::continue_cut() {
+  std::uint64_t written = 0;
+  const bool lost = output_.flush(fd_, written) == PendingBytes::Flush::Failed ||
+                    (pipe_ && output_.empty() && pipe_->drain(fd_) < 0);
+  const int before = stalled_at_;
+  stalled_at_ = unacknowledged(fd_);
+  const Instant now = context_.loop.now();
+  if (stalled_at_ != before || written > 0) cut_progress_ = now;
+  const bool stuck = now - cut_progress_ > context_.shared.config.timeouts.client;
+  if (lost || stuck || (unsent() == 0 && stalled_at_ == 0)) {
+    close_client(false);
+  } else {
+    context_.loop.set_deadline(*this, now + kCutLook);
+  }
 }
 
 // False: the client is gone and this session over.

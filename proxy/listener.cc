@@ -23,7 +23,7 @@ ListenerThread::ListenerThread(EventLoop& loop, std::shared_ptr<ListenerShared> 
       pool_(loop, *shared_, seed),
       context_{loop,     pool_,      *shared_, shared_->counters[static_cast<std::size_t>(thread)],
                log_ring, log_writer, {},       {},
-               {},       {}} {
+               {},       {},         {}} {
   context_.session_ended = [this](Session& session) { ended(session); };
 }
 

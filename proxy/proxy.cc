@@ -3,6 +3,7 @@
 #include <sys/resource.h>
 
 #include <condition_variable>
+#include <csignal>
 #include <mutex>
 
 #include "base/log.h"
@@ -208,6 +209,11 @@ Result<void> Proxy::Impl::start() {
   if (started) return {};
   if (!runtime.running()) return fail(ErrorCode::Internal, "proxy: the runtime does not run");
   started = true;
+  // splice(2) has no flag against it; a process that has chosen a handler of its own keeps it.
+  struct sigaction current {};
+  if (sigaction(SIGPIPE, nullptr, &current) == 0 && current.sa_handler == SIG_DFL) {
+    std::signal(SIGPIPE, SIG_IGN);
+  }
   fit_descriptors();
   log_writer.start();
   Guarded<std::optional<Error>> problem;

@@ -40,6 +40,8 @@ int accept_connection(int listener, SocketAddress& peer);
 int start_connect(const SocketAddress& address, Duration user_timeout, int& error);
 void set_user_timeout(int fd, Duration timeout);
 int pending_error(int fd);  // SO_ERROR
+// Bytes in the kernel the peer has not acknowledged yet.
+int unacknowledged(int fd);
 // True if the peer has neither closed nor sent anything: an idle connection fit for use.
 bool is_quiet(int fd);
 

@@ -12,6 +12,8 @@ namespace {
 
 constexpr std::size_t kMaxPending = 64 * 1024;
 constexpr int kRoundsAtOnce = 16;
+constexpr int kSpliceAfter = 2;  // receive buffers full in a row
+constexpr std::size_t kSpliceAtOnce = 256 * 1024;
 constexpr Duration kMaxRetryWait = std::chrono::seconds(1);
 
 std::int64_t milliseconds(Duration duration) {
@@ -163,6 +165,41 @@ void TcpSession::pump() {
   if (up_.fin_sent && down_.fin_sent) flow_ended('-', '-', false);
 }
 
+void TcpSession::account(std::size_t bytes, ThreadCounter& counter, char side) {
+  last_side_ = side;
+  counter.add(bytes);
+  if (side == 'S') bytes_down_ += bytes;
+}
+
+// What the pipe holds, then more through it. False: the receiver is gone. Ends with the pipe given
+// back when the sender has nothing more for now.
+bool TcpSession::splice(int from, int to, Way& way, ThreadCounter& counter, char side,
+                        bool& moved) {
+  for (int round = 0;; ++round) {
+    while (way.pipe->held() > 0) {
+      const auto n = way.pipe->drain(to);
+      if (n < 0) return false;
+      if (n == 0) return true;
+      moved = true;
+    }
+    if (!way.readable || way.eof) break;
+    if (round == kRoundsAtOnce) {
+      context_.loop.run_again(*this, 0);
+      return true;
+    }
+    bool eof = false;
+    const auto n = way.pipe->fill(from, kSpliceAtOnce, eof);
+    // An error is left for the next receive() to report.
+    if (n < 0) break;
+    if (n == 0) way.readable = false;
+    if (eof) way.eof = true;
+    if (n > 0) account(static_cast<std::size_t>(n), counter, side);
+  }
+  way.full_reads = 0;
+  context_.pipes.give_back(std::move(way.pipe));
+  return true;
+}
+
 // Bytes of one way as far as both sockets go along. False: the flow is over.
 bool TcpSession::move(int from, int to, Way& way, ThreadCounter& counter, char side) {
   const char other = side == 'C' ? 'S' : 'C';
@@ -170,8 +207,15 @@ bool TcpSession::move(int from, int to, Way& way, ThreadCounter& counter, char s
   std::uint64_t written = 0;
   bool lost = way.pending.flush(to, written) == PendingBytes::Flush::Failed;
   bool moved = written > 0;
-  for (int round = 0; !lost && way.readable && !way.eof && way.pending.size() < kMaxPending;
-       ++round) {
+  for (int round = 0; !lost && way.pending.size() < kMaxPending; ++round) {
+    if (way.full_reads >= kSpliceAfter && way.pending.empty() && !way.pipe) {
+      way.pipe = context_.pipes.take();
+    }
+    if (way.pipe) {
+      lost = !splice(from, to, way, counter, side, moved);
+      if (lost || way.pipe) break;
+    }
+    if (!way.readable || way.eof) break;
     if (round == kRoundsAtOnce) {
       context_.loop.run_again(*this, 0);
       break;
@@ -182,15 +226,12 @@ bool TcpSession::move(int from, int to, Way& way, ThreadCounter& counter, char s
       flow_ended(side, 'D', true);
       return false;
     }
-    if (way.eof || n == 0 ||
-        (static_cast<std::size_t>(n) < EventLoop::kScratchBytes && !way.ending)) {
-      way.readable = false;
-    }
-    if (n <= 0) break;
-    last_side_ = side;
+    const bool full = static_cast<std::size_t>(n) == EventLoop::kScratchBytes;
+    way.full_reads = full ? way.full_reads + 1 : 0;
+    if (way.eof || n == 0 || (!full && !way.ending)) way.readable = false;
+    if (n == 0) break;
     moved = true;
-    counter.add(static_cast<std::uint64_t>(n));
-    if (side == 'S') bytes_down_ += static_cast<std::uint64_t>(n);
+    account(static_cast<std::size_t>(n), counter, side);
     lost = !way.pending.send(to, {buffer, static_cast<std::size_t>(n)}, {}, written);
   }
   if (lost) {
@@ -200,10 +241,11 @@ bool TcpSession::move(int from, int to, Way& way, ThreadCounter& counter, char s
       return false;
     }
     way.pending.release();
+    way.pipe.reset();
     way.eof = true;
     return true;
   }
-  if (way.eof && !way.fin_sent && way.pending.empty()) {
+  if (way.eof && !way.fin_sent && way.pending.empty() && !way.pipe) {
     ::shutdown(to, SHUT_WR);
     way.fin_sent = true;
     moved = true;
@@ -228,9 +270,17 @@ void TcpSession::on_deadline(Instant) {
     case Phase::RetryWait:
       start_attempt();
       break;
-    case Phase::Relay:
+    case Phase::Relay: {
+      // Bytes still being acknowledged are a sign of life the event loop does not show.
+      const int before = stalled_at_;
+      stalled_at_ = unacknowledged(fd_) + unacknowledged(upstream_->fd());
+      if (stalled_at_ != 0 && stalled_at_ != before) {
+        arm();
+        break;
+      }
       flow_ended(last_side_ == 'C' ? 's' : 'c', 'D', true);
       break;
+    }
     case Phase::Closed:
       break;
   }
@@ -255,6 +305,8 @@ void TcpSession::flow_ended(char cause, char phase, bool reset) {
     context_.pool.destroy(*upstream_);
     upstream_ = nullptr;
   }
+  context_.pipes.give_back(std::move(up_.pipe));
+  context_.pipes.give_back(std::move(down_.pipe));
   context_.loop.cancel_deadline(*this);
   context_.loop.forget(*this);
   if (reset) {

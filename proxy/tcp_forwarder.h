@@ -29,7 +29,9 @@ class TcpSession final : public Session, public IoHandler, public Timed, public 
   enum class Phase : std::uint8_t { Connect, RetryWait, Relay, Closed };
   // One way of the flow, named by where its bytes come from.
   struct Way {
-    PendingBytes pending;  // read, not yet taken by the other side
+    PendingBytes pending;              // read, not yet taken by the other side
+    std::unique_ptr<SplicePipe> pipe;  // while much passes; holds bytes too
+    int full_reads = 0;                // in a row
     bool readable = false;
     bool ending = false;    // the sender has closed or failed: read to the end
     bool eof = false;       // read its end
@@ -41,6 +43,8 @@ class TcpSession final : public Session, public IoHandler, public Timed, public 
   void connect_failed(char cause);
   void give_up(char cause);
   void pump();
+  bool splice(int from, int to, Way& way, ThreadCounter& counter, char side, bool& moved);
+  void account(std::size_t bytes, ThreadCounter& counter, char side);
   bool move(int from, int to, Way& way, ThreadCounter& counter, char side);
   void flow_ended(char cause, char phase, bool reset);
   void log_flow(char cause, char phase);
@@ -63,6 +67,7 @@ class TcpSession final : public Session, public IoHandler, public Timed, public 
   std::uint64_t bytes_down_ = 0;
   int retries_ = 0;
   bool redispatched_ = false;
+  int stalled_at_ = 0;  // unacknowledged bytes when the flow last seemed to stall
   bool counted_ = false;
   std::vector<const Endpoint*> tried_;
 };

@@ -144,8 +144,7 @@ void Stream::shutdown_write() {
   ::shutdown(fd_, SHUT_WR);
 }
 
-void Stream::small_receive_buffer() {
-  const int size = 4096;
+void Stream::small_receive_buffer(int size) {
   ::setsockopt(fd_, SOL_SOCKET, SO_RCVBUF, &size, sizeof size);
 }
 

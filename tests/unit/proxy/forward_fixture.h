@@ -55,7 +55,7 @@ class Stream {
   void interrupt();  // ends both directions
   void drop();       // as if the process were killed
   int fd() const { return fd_; }
-  void small_receive_buffer();
+  void small_receive_buffer(int size = 4096);
 
  private:
   bool fill();

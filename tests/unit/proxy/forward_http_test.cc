@@ -1,5 +1,6 @@
 // Messages and pool: what passes through the proxy and how connections are shared.
 #include <gtest/gtest.h>
+#include <sys/socket.h>
 
 #include "tests/unit/proxy/forward_fixture.h"
 
@@ -253,6 +254,75 @@ TEST_F(HttpForward, LargeBodiesPassBothWays) {
   sender.join();
   EXPECT_EQ(reply.status, 200);
   EXPECT_TRUE(reply.body == body);
+}
+
+// Spliced from socket to socket; what follows on the same connections is intact.
+TEST_F(HttpForward, LargeAnswersPassIntactToASlowReaderAndConnectionsAreReused) {
+  std::string body(6 << 20, 'x');
+  for (std::size_t i = 0; i < body.size(); i += 997) body[i] = static_cast<char>('a' + i % 26);
+  backend.on_request([&](Backend&, Stream& stream, const Seen& seen) {
+    stream.send(Backend::ok(seen.has("/large") ? body : "small"));
+  });
+  start({&backend});
+  Client client(port());
+  client.stream.small_receive_buffer(64 * 1024);
+  for (int i = 0; i < 3; ++i) {
+    ASSERT_TRUE(client.get("/large").body == body);
+    ASSERT_EQ(client.get("/small").body, "small");
+  }
+  EXPECT_EQ(backend.connections(), 1);
+}
+
+TEST_F(HttpForward, LargeAnswerCutShortIsAReset) {
+  backend.on_request([&](Backend&, Stream& stream, const Seen&) {
+    stream.send("HTTP/1.1 200 OK\r\nContent-Length: 4000000\r\n\r\n" + std::string(3000000, 'x'));
+    stream.close();
+  });
+  start({&backend});
+  Client client(port());
+  client.stream.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+  client.stream.read_until("\r\n\r\n");
+  EXPECT_EQ(client.stream.read_to_end().size(), 3000000u);
+  EXPECT_TRUE(client.stream.was_reset());
+}
+
+TEST_F(HttpForward, ClientThatLeavesALargeAnswerFreesTheEndpoint) {
+  std::atomic<bool> cut{false};
+  backend.on_request([&](Backend&, Stream& stream, const Seen&) {
+    stream.send("HTTP/1.1 200 OK\r\nContent-Length: 900000000\r\n\r\n");
+    const std::string block(64 * 1024, 'x');
+    while (stream.send(block)) {
+    }
+    cut = true;
+    stream.close();
+  });
+  start({&backend});
+  Client client(port());
+  client.stream.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+  client.stream.read_exactly(2000000);
+  client.stream.reset();
+  EXPECT_TRUE(await([&] { return cut.load(); }));
+}
+
+// Requests are not read on while their answers pile up unread.
+TEST_F(HttpForward, PipelineOfErrorsToAClientThatDoesNotReadIsBounded) {
+  listener.endpoints = {{"none", "127.0.0.1", 1, 0}};
+  start({});
+  Client client(port());
+  client.stream.small_receive_buffer();
+  const int small = 16 * 1024;
+  ::setsockopt(client.stream.fd(), SOL_SOCKET, SO_SNDBUF, &small, sizeof small);
+  const timeval patience{0, 300000};
+  ::setsockopt(client.stream.fd(), SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
+  std::string block;
+  for (int i = 0; i < 1000; ++i) block += "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+  std::size_t sent = 0;
+  while (sent < 4000 && client.stream.send(block)) sent += 1000;
+  const auto answered = proxy->stats().errors_total;
+  EXPECT_LT(answered, 100000u);
+  EXPECT_LT(sent, 4000000u);
+  // It reads at last: everything that was accepted is answered.
+  EXPECT_EQ(client.read_reply().status, 503);
 }
 
 TEST_F(HttpForward, slow_reader) {
