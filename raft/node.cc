@@ -211,8 +211,9 @@ class NodeImpl final : public Node {
       DriverOutput out = driver_.step(now(), input);
       wake_at = out.wake_at;
       wanted = driver_.core().wanted_applied();
-      perform(out);
+      // What readers may rely on is said before anybody is answered or anything is applied.
       publish(out.soft);
+      perform(out);
     }
     DriverOutput rest = driver_.abandon(input);
     perform(rest);
