@@ -63,6 +63,9 @@ class WatchStream final : public grpc::ClientReadReactor<pb::WatchEvent> {
   }
   void OnDone(const grpc::Status& status) override {
     on_end_(self_, status);
+    // Callbacks may hold who holds us.
+    on_event_ = nullptr;
+    on_end_ = nullptr;
     calls_->remove(&context_);
     auto last = std::move(self_);
   }

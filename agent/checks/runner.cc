@@ -40,8 +40,12 @@ void CheckRunner::add(const LocalCheck& check, const CheckPlan& plan,
         old->second->plan.kind == plan.kind &&
         old->second->definition.SerializeAsString() == check.definition.SerializeAsString();
     if (same) {
-      // Registering the same check again changes nothing about it.
+      // Registering the same check again changes nothing but starts a TTL anew.
       const CheckMemory kept = old->second->core.memory(now());
+      if (plan.kind == CheckKind::Ttl) {
+        return apply(*old->second,
+                     old->second->core.step(now(), CheckTold{kept.status, kept.output}));
+      }
       return events_.published(id, {kept.status, kept.output});
     }
     remove(id);

@@ -1,7 +1,9 @@
 // The full comparison of LocalState with the catalog.
+#include <algorithm>
 #include <set>
 
 #include "agent/local/local_state.h"
+#include "base/bytes.h"
 #include "proto/node_digest.h"
 
 namespace fyr::agent {
@@ -99,6 +101,10 @@ LocalState::Compared LocalState::compare(const pb::NodeStateResponse& answer, st
     }
     return out;
   }
+  // Another machine has our name: none of its rows is compared with ours or removed. Our pushes
+  // are refused while it lives and take the name over when it does not.
+  const bool ours = !answer.known() || answer.node().id().empty() || node_.id().empty() ||
+                    equals_ignoring_case(answer.node().id(), node_.id());
   std::uint64_t newest = answer.node().agent_sequence();
   for (const auto& row : answer.services()) newest = std::max(newest, row.agent_sequence());
   for (const auto& row : answer.checks()) newest = std::max(newest, row.agent_sequence());
@@ -110,6 +116,7 @@ LocalState::Compared LocalState::compare(const pb::NodeStateResponse& answer, st
 
   std::set<std::string> known_services;
   for (const auto& row : answer.services()) {
+    if (!ours) break;
     known_services.insert(row.id());
     compare_service(row, mark, out);
   }
@@ -121,6 +128,7 @@ LocalState::Compared LocalState::compare(const pb::NodeStateResponse& answer, st
   }
   std::set<std::string> known_checks;
   for (const auto& row : answer.checks()) {
+    if (!ours) break;
     known_checks.insert(row.check_id());
     compare_check(row, mark, output_due, out);
   }

@@ -140,6 +140,8 @@ void LocalState::for_each_mark(F&& f) const {
   f(node_mark_);
   for (const auto& [id, item] : services_) f(item.mark);
   for (const auto& [id, item] : checks_) f(item.mark);
+  // What a node of our name holds is ours to remove only if that node is ours.
+  if (!node_mark_.in_sync) return;
   for (const auto& [id, tombstone] : gone_services_) f(tombstone.mark);
   for (const auto& [id, tombstone] : gone_checks_) f(tombstone.mark);
 }
@@ -171,7 +173,7 @@ LocalState::Batch LocalState::next_batch(Instant now) {
   add_node(now, batch);
   add_services(now, batch);
   add_checks(now, batch);
-  add_removals(now, batch);
+  if (node_mark_.in_sync) add_removals(now, batch);
   return batch;
 }
 
@@ -180,14 +182,15 @@ pb::PushItem& LocalState::add_register(Batch& batch, const std::string& token) {
   push.set_token(token);
   pb::Register& request = *push.mutable_register_();
   *request.mutable_node() = node_;
-  request.set_skip_node_update(true);
+  // Until the catalog has taken our node, each registration is held to its being ours.
+  request.set_skip_node_update(node_mark_.in_sync);
   request.set_agent_sequence(++sequence_);
   return push;
 }
 
 void LocalState::add_node(Instant now, Batch& batch) {
   if (!due(node_mark_, now)) return;
-  add_register(batch, {}).mutable_register_()->set_skip_node_update(false);
+  add_register(batch, {});
   batch.sent.push_back({Sent::Kind::Node, {}, node_mark_.version, false, hash_node(node_), 0});
 }
 

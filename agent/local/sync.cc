@@ -83,6 +83,7 @@ void Sync::arm() {
 void Sync::push() {
   ++totals_.pushes;
   LocalState::Batch batch = state_.next_batch(now());
+  if (batch.sent.empty()) return core_.done(now(), SyncCore::Action::Push, false);
   pb::PushRequest request = batch.request;
   transport_.push(std::move(request), [weak = weak_from_this(), thread = thread_,
                                        &runtime = runtime_, batch = std::move(batch)](

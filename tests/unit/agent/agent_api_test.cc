@@ -124,6 +124,18 @@ TEST_F(LonelyAgent, ToldStatusesAndMaintenanceSurviveARestart) {
   EXPECT_EQ(status_of("_node_maintenance"), "(none)");
 }
 
+TEST_F(LonelyAgent, RegisteringAgainKeepsTheStatusOfItsChecks) {
+  ASSERT_TRUE(open());
+  const char* const body = R"({"Name":"web","Check":{"TTL":"60s"}})";
+  put("/v1/agent/service/register", body);
+  put("/v1/agent/check/pass/service:web?note=fine");
+  put("/v1/agent/service/register", body);
+  EXPECT_EQ(status_of("service:web"), "passing");
+  EXPECT_EQ(output_of("service:web"), "fine");
+  put("/v1/agent/service/register", R"({"Name":"web","Check":{"TTL":"90s"}})");
+  EXPECT_EQ(status_of("service:web"), "passing");
+}
+
 TEST_F(LonelyAgent, FilesWinOverWhatWasPersisted) {
   ASSERT_TRUE(open());
   put("/v1/agent/service/register", R"({"Name":"web","Port":1})");

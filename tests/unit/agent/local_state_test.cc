@@ -417,6 +417,32 @@ TEST(LocalState, ARefusedItemIsBlockedAndTheOthersPass) {
   EXPECT_TRUE(state.wants_push(kNow));
 }
 
+TEST(LocalState, AnotherMachinesNodeOfTheSameNameIsLeftAlone) {
+  pb::Node node = own_node();
+  node.set_id("00000000-0000-4000-8000-000000000001");
+  LocalState state(node, 1);
+  state.set_service(service("mine"));
+  state.set_service(service("gone"));
+  state.remove_service("gone");
+  Catalog catalog;
+  catalog.known_ = true;
+  catalog.node_ = own_node();
+  catalog.node_.set_id("00000000-0000-4000-8000-000000000002");
+  catalog.services_["theirs"] = service("theirs").row;
+  EXPECT_EQ(compare(state, catalog).ghosts, 0);
+  const auto batch = state.next_batch(kNow);
+  ASSERT_EQ(batch.request.items_size(), 2);  // node and service, no removal
+  pb::PushResponse refused;
+  for (const auto& item : batch.request.items()) {
+    EXPECT_TRUE(item.has_register_());
+    EXPECT_FALSE(item.register_().skip_node_update()) << "each is held to the node's being ours";
+    refused.add_results()->set_code(1 + static_cast<int>(ErrorCode::Conflict));
+  }
+  state.pushed(kNow, batch, refused);
+  EXPECT_FALSE(state.wants_push(kNow));
+  EXPECT_TRUE(state.wants_push(kNow + seconds(30)));
+}
+
 TEST(LocalState, TagsUnderEnableTagOverrideAreTheCatalogs) {
   LocalState state(own_node(), 1);
   Catalog catalog;
