@@ -66,6 +66,7 @@ struct Watched {
   Instant stream_heard{};
   Duration backoff{};
   std::optional<Instant> reconnect_at;
+  io::Timer reconnect;
   std::uint64_t saved_number = 0;
   Instant saved_at{};
   bool saving = false;
@@ -236,12 +237,12 @@ void WatchClient::Impl::retry(const WatchedPtr& watched) {
                          : std::min(2 * watched->backoff, options.backoff_max);
   const Duration wait = watched->backoff / 2 + random.between(Duration::zero(), watched->backoff);
   watched->reconnect_at = now() + wait;
-  // Short waits are not left to the tick.
-  auto again = std::make_shared<io::Timer>();
-  *again = runtime.schedule(thread, wait, [weak = weak_from_this(), watched, again] {
-    auto self = weak.lock();
-    if (self && watched->reconnect_at) self->connect(watched);
-  });
+  watched->reconnect = runtime.schedule(
+      thread, wait, [weak = weak_from_this(), weak_watched = std::weak_ptr(watched)] {
+        const auto self = weak.lock();
+        const auto still = weak_watched.lock();
+        if (self && still && still->reconnect_at) self->connect(still);
+      });
 }
 
 void WatchClient::Impl::publish(const WatchedPtr& watched, ViewPtr view) {
