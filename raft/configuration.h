@@ -16,12 +16,20 @@
 
 namespace fyr::raft {
 
+// On disk; do not renumber.
+enum class MemberKind : std::uint8_t {
+  Data = 0,
+  Witness = 1,     // votes and keeps the log until every data server has it; no state
+  ReadServer = 2,  // never becomes a voter
+};
+
 struct Member {
   NodeId id{};
   std::string name;
   std::string address;  // host:port of its RPC
   std::string site;
   std::uint8_t priority = 100;  // 0: avoid as leader
+  MemberKind kind = MemberKind::Data;
   bool operator==(const Member&) const = default;
 };
 

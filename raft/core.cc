@@ -7,7 +7,7 @@
 
 namespace fyr::raft {
 
-Core::Core(const CoreConfig& config, RecoveredState recovered)
+Core::Core(const CoreConfig& config, RecoveredState recovered, std::uint64_t)
     : config_(config),
       hard_(recovered.hard),
       durable_hard_(recovered.hard),

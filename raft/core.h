@@ -36,7 +36,7 @@ struct CoreView {
 
 class Core {
  public:
-  Core(const CoreConfig& config, RecoveredState recovered);
+  Core(const CoreConfig& config, RecoveredState recovered, std::uint64_t seed = 0);
 
   void on_time(Instant now);
   void propose(Instant now, std::span<const Proposal> proposals);
@@ -45,6 +45,13 @@ class Core {
   void on_written(Instant now, WriteId upto);
   // State has reached `applied`, and would be at `durable_applied` after a power cut.
   void on_applied(Instant now, Index applied, Index durable_applied);
+  void on_message(Instant now, Message message);
+  void on_log_fetched(Instant now, FetchedLog fetched);
+  void on_snapshot(Instant now, SnapshotEvent event);
+  void on_link(Instant now, NodeId peer, LinkState state);
+  void on_digest(Instant now, Index check, std::uint64_t digest);
+  void change_configuration(Instant now, const ConfigChange& change);
+  void transfer(Instant now, const TransferRequest& request);
 
   // What is to be done since the last call.
   Outputs take();

@@ -12,6 +12,7 @@
 #include "base/time.h"
 #include "raft/configuration.h"
 #include "raft/log.h"
+#include "raft/message.h"
 #include "raft/retention.h"
 #include "raft/types.h"
 
@@ -19,12 +20,27 @@ namespace fyr::raft {
 
 struct CoreConfig {
   NodeId self{};
+  std::uint64_t incarnation = 1;
+  Duration heartbeat = std::chrono::milliseconds(100);
+  Duration election_min = std::chrono::milliseconds(1000);    // E of raft.md §5
+  Duration election_rank = std::chrono::milliseconds(400);    // more for each higher priority
+  Duration election_jitter = std::chrono::milliseconds(400);  // more at random
+  bool lease_reads = true;
+  std::size_t window_messages = 256;  // appends in flight to one peer
+  std::size_t window_bytes = 16u << 20;
+  std::size_t max_append_bytes = 1u << 20;      // or one entry
   std::size_t max_entry_bytes = 4u << 20;       // refused at propose
   std::size_t max_unapplied_bytes = 64u << 20;  // appended here, not yet applied
   std::uint64_t max_apply_lag = 100'000;        // entries
   std::size_t max_waiting_reads = 10'000;
   Duration read_wait = std::chrono::seconds(2);
   RetentionLimits retention{};
+};
+
+struct LogPosition {
+  Index index{};
+  Term term{};
+  auto operator<=>(const LogPosition&) const = default;
 };
 
 // The log up to `index` is gone; what must be known of it stays.
@@ -44,12 +60,20 @@ struct RecoveredState {
   std::vector<std::uint64_t> entry_bytes;                       // from base.index + 1 to last
   Index applied{};
   Index durable_applied{};
+  // Acknowledged entries were lost up to this watermark (raft.md §10); none: the log is whole.
+  std::optional<LogPosition> quarantine;
+  bool ever_voted = true;  // false: an empty node that promised nothing to anybody
 };
 
-// Executed strictly in order, exactly once. Within one batch: hard state, truncation, entries.
+// Executed strictly in order, exactly once. Within one batch: hard state, install,
+// end of quarantine, truncation, entries.
 struct PersistBatch {
   WriteId id{};  // 1, 2, 3... since start
   std::optional<HardState> hard;
+  // The prepared state of this snapshot becomes the node's, and the log continues after it: what
+  // the log holds behind (index, term) stays if it holds that entry, else the whole log goes.
+  std::optional<LogBase> install;
+  bool end_quarantine = false;
   Index truncate_from{};  // 0: none; entries >= this vanish
   std::vector<Entry> entries;
 };
@@ -80,6 +104,67 @@ struct ReadGrant {
   Index index{};
 };
 
+// A change of the members (raft.md §7), applied to the newest configuration as one step.
+struct ConfigChange {
+  std::uint64_t id = 0;
+  std::vector<Member> put;  // new ones become learners; known ones get these fields
+  std::vector<NodeId> promote, demote, remove;
+  bool force = false;  // without C5: even if the new voters cannot be reached
+};
+
+// The leadership shall move; to = 0: to the best voter.
+struct TransferRequest {
+  std::uint64_t id = 0;
+  NodeId to{};
+};
+
+// Must not leave before the write `after` is durable (0: at once).
+struct Outgoing {
+  Message message;
+  WriteId after{};
+};
+
+// Entries for a peer which are no longer in memory.
+struct FetchLog {
+  NodeId peer{};
+  IndexRange range{};
+  std::size_t max_bytes = 0;
+};
+struct FetchedLog {
+  NodeId peer{};
+  IndexRange range{};          // as asked
+  std::vector<Entry> entries;  // from range.first on, maybe fewer; empty: compacted meanwhile
+};
+
+// What happened to snapshots outside of the core.
+struct SnapshotEvent {
+  enum class Kind {
+    Made,      // here, in answer to Outputs::make_snapshot; can be offered
+    Prepared,  // fetched, verified and opened beside the state; can be installed
+    Failed,    // making or fetching it failed
+  };
+  Kind kind = Kind::Failed;
+  SnapshotMeta snapshot;
+  Configuration configuration;  // in force at its index (Prepared)
+};
+
+struct FetchSnapshot {
+  NodeId from{};
+  SnapshotMeta snapshot;
+};
+
+enum class LinkState { Down, Up, Reset };  // Reset: refused at once, its process is gone
+
+// A peer as its leader sees it.
+struct PeerStatus {
+  NodeId id{};
+  Index match{};
+  Instant last_contact = Instant::min();
+  bool snapshot = false;  // is sent one
+  bool quarantined = false;
+  DiskState disk = DiskState::Good;
+};
+
 // Facts for status and metrics; nothing here has to be durable.
 struct SoftState {
   Role role = Role::Follower;
@@ -88,13 +173,24 @@ struct SoftState {
   Index commit{}, applied{}, last{}, durable{};
   // A default read may be served from local state before this instant; min(): not now.
   Instant readable_until = Instant::min();
+  Instant leader_contact = Instant::min();  // last accepted message of the leader; followers
+  bool quarantined = false;
+  bool transferring = false;
   bool operator==(const SoftState&) const = default;
 };
 
 struct Outputs {
   std::vector<PersistBatch> persist;
-  std::optional<IndexRange> apply;  // committed and locally durable (D5); each index once
-  std::vector<ProposalResult> results;
+  std::vector<Outgoing> send;
+  std::vector<FetchLog> fetch;
+  bool make_snapshot = false;                   // a peer needs one: at `applied` or later
+  std::optional<FetchSnapshot> fetch_snapshot;  // replaces an earlier one
+  bool drop_snapshot = false;                   // stop fetching, forget what was prepared
+  // The installed snapshot's state takes effect here, before `apply`.
+  std::optional<LogPosition> activate;
+  std::optional<IndexRange> apply;      // committed and locally durable (D5); each index once
+  std::vector<ProposalResult> results;  // of proposals and ConfigChanges
+  std::vector<std::pair<std::uint64_t, std::optional<Error>>> transfers;  // by request id
   std::vector<ReadGrant> reads;
   std::optional<LogBase> compact;  // entries up to its index may be deleted from disk
   bool flush_state = false;        // the log wants to shrink: make the state durable (D7)
