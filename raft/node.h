@@ -21,6 +21,8 @@
 
 #include "base/error.h"
 #include "base/time.h"
+#include "raft/configuration.h"
+#include "raft/outputs.h"
 #include "raft/types.h"
 
 namespace fyr::raft {
@@ -86,6 +88,26 @@ class Node {
   // lease); the fast path of read(), no thread hop.
   virtual bool can_read_now() const = 0;
   virtual Status status() const = 0;
+  // Everybody in the cluster as our log has it; without voters: we belong to no cluster yet.
+  virtual Configuration members() const { return {}; }
+  // What the leader knows of the others; empty elsewhere.
+  virtual std::vector<PeerStatus> peers() const { return {}; }
+  // Founds a cluster of these voters, one of them us; only on a node that belongs to none. Exactly
+  // one of them may do it. Done when it is durable here; the others adopt it over the transport.
+  virtual void found_cluster(std::vector<Member> voters, std::function<void(Result<void>)> done) {
+    (void)voters;
+    done(fail(ErrorCode::Unsupported, "clusters of several nodes"));
+  }
+  // Done when the change is committed. Only a leader: else NotLeader or NoLeader.
+  virtual void change_members(ConfigChange change, std::function<void(Result<void>)> done) {
+    (void)change;
+    done(fail(ErrorCode::Unsupported, "clusters of several nodes"));
+  }
+  // To the best voter if `to` is 0. Done when somebody else leads.
+  virtual void transfer_leadership(NodeId to, std::function<void(Result<void>)> done) {
+    (void)to;
+    done(fail(ErrorCode::Unsupported, "clusters of several nodes"));
+  }
   // Waits for the threads. A pending proposal ends as CommitUnknown if it may be in the log, else
   // as Stopped; a pending read as Stopped.
   virtual void stop() = 0;
