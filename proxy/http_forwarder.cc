@@ -193,7 +193,9 @@ void HttpSession::attempt_failed(Failure failure) {
   (replay ? context_.counters.replays : context_.counters.retries).add();
   x_.endpoint->retries_total.fetch_add(1, std::memory_order_relaxed);
   ++x_.retries;
-  const bool only_one = context_.pool.single() && !x_.stale_retry;
+  // Another that this request has tried already counts: two that both refuse are not worth a wait.
+  const bool only_one = !x_.stale_retry && !context_.pool.can_go_elsewhere(
+                                               {}, x_.endpoint.get(), UpstreamPool::Among::All);
   retry(only_one || !context_.shared.config.retries.redispatch);
 }
 
@@ -261,8 +263,11 @@ void HttpSession::on_abandoned(bool all) {
   if (phase_ != Phase::Exchange || x_.response_started) return;
   if (!all) {
     bool replay = false;
-    const bool elsewhere = may_retry(Failure::Abandoned, replay) && !context_.pool.single() &&
-                           context_.shared.withdraw_replay(context_.loop.now());
+    // It may still wake up: leaving it for another that is out of service gains nothing.
+    const bool elsewhere =
+        may_retry(Failure::Abandoned, replay) &&
+        context_.pool.can_go_elsewhere(tried_, x_.endpoint.get(), UpstreamPool::Among::Healthy) &&
+        context_.shared.withdraw_replay(context_.loop.now());
     if (!elsewhere) {
       context_.pool.wait_for_answer(upstream_->slot(), *this);
       return;

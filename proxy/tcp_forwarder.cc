@@ -103,7 +103,9 @@ void TcpSession::connect_failed(char cause) {
   ++retries_;
   endpoint_->retries_total.fetch_add(1, std::memory_order_relaxed);
   context_.counters.retries.add();
-  if (!context_.pool.single() && context_.shared.config.retries.redispatch) {
+  const bool elsewhere =
+      context_.pool.can_go_elsewhere({}, endpoint_.get(), UpstreamPool::Among::All);
+  if (elsewhere && context_.shared.config.retries.redispatch) {
     start_attempt();
     return;
   }

@@ -101,6 +101,18 @@ std::shared_ptr<UpstreamSlot> UpstreamPool::pick(std::span<const Endpoint* const
   return picked == kNothingPicked ? nullptr : slots_[picked];
 }
 
+bool UpstreamPool::can_go_elsewhere(std::span<const Endpoint* const> tried, const Endpoint* current,
+                                    Among among) const {
+  return std::any_of(slots_.begin(), slots_.end(), [&](const auto& slot) {
+    const Endpoint& endpoint = *slot->endpoint;
+    const bool eligible =
+        endpoint.healthy.load(std::memory_order_relaxed) ||
+        (among == Among::All && endpoint.last_resort.load(std::memory_order_relaxed));
+    return &endpoint != current && eligible &&
+           endpoint.weight.load(std::memory_order_relaxed) > 0 && usable(*slot, tried);
+  });
+}
+
 UpstreamConnection* UpstreamPool::take_idle(UpstreamSlot& slot, Duration max_idle, bool verify) {
   // The one used last is warm in every cache, and the others may grow old and go.
   while (UpstreamConnection* connection = slot.idle.back()) {

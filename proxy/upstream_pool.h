@@ -85,11 +85,15 @@ class UpstreamPool final : public Timed {
 
   void set_table(std::shared_ptr<const EndpointTable> table);
   bool has_endpoints() const { return !slots_.empty(); }
-  bool single() const { return slots_.size() == 1; }
 
   // An endpoint for the next attempt: a healthy one not in `tried`, else a last resort not in
   // `tried`; null if there is none.
   std::shared_ptr<UpstreamSlot> pick(std::span<const Endpoint* const> tried);
+  // Whether pick() would now find an endpoint that is neither `current` nor in `tried`; last
+  // resorts count only with Among::All. Changes nothing.
+  enum class Among : std::uint8_t { Healthy, All };
+  bool can_go_elsewhere(std::span<const Endpoint* const> tried, const Endpoint* current,
+                        Among among) const;
   // Not idle for longer than `max_idle`; `verify`: looked at once more before use.
   UpstreamConnection* take_idle(UpstreamSlot& slot, Duration max_idle, bool verify);
   // Null and errno value if it failed at once.

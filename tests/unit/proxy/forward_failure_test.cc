@@ -319,6 +319,88 @@ TEST_F(Failure, PostToAFrozenEndpointIs502HostDead) {
   EXPECT_EQ(reply.field("X-Proxy-Reason"), "host_dead");
 }
 
+// Reads everything and answers it all when it wakes up, as a stopped process does.
+class Pausing {
+ public:
+  explicit Pausing(Backend& backend) {
+    backend.on_connection([this](Backend& self, Stream& stream) {
+      while (true) {
+        const auto head = stream.read_until("\r\n\r\n");
+        if (!head.ends_with("\r\n\r\n")) return;
+        std::unique_lock lock(mutex_);
+        if (paused_ && head.starts_with("GET /wanted")) ++held_;
+        changed_.notify_all();
+        changed_.wait_for(lock, kPatience, [&] { return !paused_; });
+        stream.send(Backend::ok(self.name));
+      }
+    });
+  }
+  ~Pausing() { pause(false); }
+  void pause(bool on) {
+    std::lock_guard lock(mutex_);
+    paused_ = on;
+    changed_.notify_all();
+  }
+  bool await_held() {
+    std::unique_lock lock(mutex_);
+    return changed_.wait_for(lock, kPatience, [&] { return held_ > 0; });
+  }
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  bool paused_ = false;
+  int held_ = 0;
+};
+
+TEST_F(Failure, RequestsWaitForTheLastLivingEndpointToWakeUp) {
+  Pausing pausing(a);
+  listener.stall.min = milliseconds(200);
+  listener.timeouts.server = std::chrono::seconds(8);
+  listener.health_check.type = CheckType::Http;
+  listener.health_check.interval = milliseconds(50);
+  listener.health_check.fast_interval = milliseconds(20);
+  b.kill();
+  start({&a, &b});
+  ASSERT_TRUE(await_status("\"local\":\"DOWN\""));
+  Client client(port());
+  ASSERT_EQ(client.get().body, "a");
+  ASSERT_TRUE(await_status("\"local\":\"UP\""));
+  pausing.pause(true);
+  client.stream.send("GET /wanted HTTP/1.1\r\nHost: a\r\n\r\n");
+  ASSERT_TRUE(pausing.await_held());
+  // The verdict has come when neither is UP any more; a 502 would have come with it.
+  ASSERT_TRUE(await([&] {
+    const auto status = proxy->status_json();
+    const auto first = status.find("\"local\":\"DOWN\"");
+    return first != std::string::npos &&
+           status.find("\"local\":\"DOWN\"", first + 1) != std::string::npos;
+  }));
+  EXPECT_FALSE(client.stream.readable_within(milliseconds(100)));
+  pausing.pause(false);
+  EXPECT_EQ(client.read_reply().body, "a");
+}
+
+// Even given up altogether, the only one left is asked again: it may have been restarted.
+TEST_F(Failure, TheLastLivingEndpointIsTriedAgainAfterAPause) {
+  std::atomic<int> requests{0};
+  a.on_request([&](Backend&, Stream& stream, const Seen&) {
+    if (++requests == 1) {
+      stream.reset();
+    } else {
+      stream.send(Backend::ok("second"));
+    }
+  });
+  listener.timeouts.connect = milliseconds(200);
+  listener.health_check.type = CheckType::Http;
+  listener.health_check.interval = milliseconds(50);
+  listener.health_check.fast_interval = milliseconds(20);
+  b.kill();
+  start({&a, &b});
+  ASSERT_TRUE(await_status("\"local\":\"DOWN\""));
+  EXPECT_EQ(Client(port()).get().body, "second");
+}
+
 TEST_F(Failure, stall_slow_alive) {
   std::mutex mutex;
   std::condition_variable go;
