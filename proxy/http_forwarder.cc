@@ -202,7 +202,7 @@ void HttpSession::attempt_failed(Failure failure) {
 bool HttpSession::may_retry(Failure failure, bool& replay) {
   const auto& config = context_.shared.config;
   if (failure == Failure::BadResponse || failure == Failure::NoEndpoint) return false;
-  if (x_.retries >= config.retries.attempts || client_fin_) return false;
+  if (x_.retries >= config.retries.attempts) return false;
   const Duration used = context_.loop.now() - x_.began;
   const bool time_left =
       config.timeouts.request == Duration::zero() || used < config.timeouts.request;

@@ -163,7 +163,6 @@ class HttpSession final : public Session, public IoHandler, public Timed, public
   Phase phase_ = Phase::Idle;
   bool readable_ = false;
   bool client_fin_ = false;    // the client will send no more (seen, perhaps not yet read)
-  bool end_of_input_ = false;  // ... and read
   bool settling_ = false;
   std::size_t lingered_ = 0;
   Instant cut_progress_{};

@@ -124,7 +124,7 @@ void HttpSession::read_client() {
   }
   if (eof) {
     readable_ = false;
-    end_of_input_ = client_fin_ = true;
+    client_fin_ = true;
     client_finished();
     return;
   }

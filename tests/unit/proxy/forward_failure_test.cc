@@ -5,6 +5,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <future>
+
 #include "tests/unit/proxy/forward_fixture.h"
 
 namespace fyr::proxy::test {
@@ -232,6 +234,30 @@ TEST_F(Failure, client_abort) {
   ASSERT_TRUE(await_status("\"conns\":0"));
   EXPECT_EQ(a.count() + b.count(), 1u);
   EXPECT_EQ(proxy->stats().replays_total, 0u);
+}
+
+// A client that will send no more still waits for its answer.
+TEST_F(Failure, half_closed_client) {
+  std::promise<void> closed;
+  const auto half_closed = closed.get_future().share();
+  std::atomic<int> requests{0};
+  const auto reset_first = [&](Backend&, Stream& stream, const Seen&) {
+    if (++requests == 1) {
+      half_closed.wait_for(kPatience);
+      stream.reset();
+    } else {
+      stream.send(Backend::ok("second"));
+    }
+  };
+  a.on_request(reset_first);
+  b.on_request(reset_first);
+  start({&a, &b});
+  Client client(port());
+  client.stream.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+  client.stream.shutdown_write();
+  closed.set_value();
+  EXPECT_EQ(client.read_reply().body, "second");
+  EXPECT_TRUE(client.stream.at_end());
 }
 
 TEST_F(Failure, ServerTimeoutOfAPostIs504) {
