@@ -157,7 +157,7 @@ void read_retries(Reader& reader, RetryConfig& out) {
 
 void read_limits(Reader& reader, LimitConfig& out) {
   reader.number("maxconn", out.maxconn, 1, 1000000);
-  reader.number("endpoint_max_connections", out.endpoint_max_connections, 1, 1000000);
+  reader.number("endpoint_max_connections", out.endpoint_max_connections, 0, 1000000);
   reader.number("request_line", out.request_line, 256, 64 * 1024);
   reader.number("header_bytes", out.header_bytes, 1024, 256 * 1024);
   reader.number("header_count", out.header_count, 10, 1000);

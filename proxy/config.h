@@ -43,8 +43,10 @@ struct RetryConfig {
 };
 
 struct LimitConfig {
-  int maxconn = 4096;                    // client connections of the listener
-  int endpoint_max_connections = 1024;   // this agent to one endpoint
+  int maxconn = 4096;  // client connections of the listener
+  // This agent to one endpoint; further attempts go elsewhere or fail. 0 = no limit of its own:
+  // maxconn bounds them all.
+  int endpoint_max_connections = 0;
   std::size_t request_line = 8 * 1024;   // bytes; beyond: 414
   std::size_t header_bytes = 32 * 1024;  // bytes; beyond: 431
   std::size_t header_count = 100;        // beyond: 431

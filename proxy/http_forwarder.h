@@ -162,7 +162,7 @@ class HttpSession final : public Session, public IoHandler, public Timed, public
   int fd_;
   Phase phase_ = Phase::Idle;
   bool readable_ = false;
-  bool client_fin_ = false;    // the client will send no more (seen, perhaps not yet read)
+  bool client_fin_ = false;  // the client will send no more (seen, perhaps not yet read)
   bool settling_ = false;
   std::size_t lingered_ = 0;
   Instant cut_progress_{};

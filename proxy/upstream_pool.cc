@@ -80,7 +80,8 @@ bool UpstreamPool::usable(const UpstreamSlot& slot, std::span<const Endpoint* co
   if (!endpoint.resolved) return false;
   if (std::find(tried.begin(), tried.end(), &endpoint) != tried.end()) return false;
   const auto limit = static_cast<std::uint32_t>(shared_.config.limits.endpoint_max_connections);
-  return slot.idle_count > 0 || endpoint.connections.load(std::memory_order_relaxed) < limit;
+  return limit == 0 || slot.idle_count > 0 ||
+         endpoint.connections.load(std::memory_order_relaxed) < limit;
 }
 
 std::shared_ptr<UpstreamSlot> UpstreamPool::pick(std::span<const Endpoint* const> tried) {

@@ -1,10 +1,17 @@
 // L4: bytes, ends and resets pass as they are.
+#include <arpa/inet.h>
 #include <gtest/gtest.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include "tests/unit/proxy/forward_fixture.h"
 
 namespace fyr::proxy::test {
 namespace {
+
+using std::chrono::milliseconds;
 
 class TcpForward : public ForwardTest {
  protected:
@@ -31,6 +38,41 @@ TEST_F(TcpForward, BytesPassBothWays) {
     client.send(line);
     ASSERT_EQ(client.read_until("\n"), line);
   }
+}
+
+// As many as clients may be there: no smaller limit turns some of them away.
+TEST_F(TcpForward, OneEndpointGetsAsManyConnectionsAsTheListener) {
+  constexpr int kClients = 1100;
+  const int listening = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  ASSERT_EQ(::listen(listening, kClients), 0);
+  sockaddr_in address{};
+  socklen_t length = sizeof address;
+  ::getsockname(listening, reinterpret_cast<sockaddr*>(&address), &length);
+  listener.endpoints.push_back({"many", "127.0.0.1", ntohs(address.sin_port), 1});
+  start({});
+  std::vector<Stream> clients;
+  std::vector<Stream> accepted;
+  for (int i = 0; i < kClients; ++i) {
+    clients.push_back(Stream::connect(port()));
+    clients.back().send("x");
+    pollfd arrival{listening, POLLIN, 0};
+    ASSERT_EQ(::poll(&arrival, 1, static_cast<int>(milliseconds(kPatience).count())), 1) << i;
+    accepted.emplace_back(::accept4(listening, nullptr, nullptr, SOCK_CLOEXEC));
+    ASSERT_EQ(accepted.back().read_exactly(1), "x") << i;
+  }
+  accepted.clear();
+  ::close(listening);
+}
+
+TEST_F(TcpForward, LimitOfConnectionsToOneEndpoint) {
+  listener.limits.endpoint_max_connections = 1;
+  start({&backend});
+  Stream first = Stream::connect(port());
+  first.send("a\n");
+  ASSERT_EQ(first.read_until("\n"), "a\n");
+  Stream second = Stream::connect(port());
+  EXPECT_FALSE(second.at_end());
+  EXPECT_TRUE(second.was_reset());
 }
 
 TEST_F(TcpForward, half_close) {
