@@ -86,10 +86,13 @@ void Fsm::apply_group(std::span<const raft::Entry> entries, std::span<pb::Comman
       stamp = std::max(stamp, commands[i].stamp_ns());
       commands[i].set_stamp_ns(stamp);
       outcomes.push_back(std::make_shared<const ApplyResult>(
-          store.apply(entries[i].index.value, commands[i], changes[i])));
+          store.change(entries[i].index.value, commands[i], changes[i])));
     }
   });
   last_stamp_ns_.store(stamp, std::memory_order_release);
+  std::uint64_t removed = 0;
+  for (ChangeList& change : changes) removed += change.complete();
+  if (removed != 0) state_.write([&](StateStore& store) { store.reduce_digest(removed); });
   for (const ChangeList& change : changes) {
     publisher_.publish(change);
     database_->add(change);

@@ -86,21 +86,25 @@ ApplyResult remove_tree(Change& change, std::string_view prefix) {
   Tables& tables = change.tables;
   const KvRange range = range_of(tables.kv, prefix);
   if (range.from == range.to) return {};
-  // One tombstone covers the tree, and older ones inside it.
-  const std::vector<KvRow> rows(range.from, range.to);
-  if (rows.size() > 1) {
-    const std::string end = after_prefix(prefix);
-    for (const TopicKind kind : {TopicKind::KvKey, TopicKind::KvPrefix}) {
-      auto it = tables.kept.lower_bound(TopicRef{kind, prefix});
-      while (it != tables.kept.end() && it->first.kind == kind &&
-             (end.empty() || it->first.key < end))
-        it = change.forget(it);
-    }
-    change.keep(TopicKind::KvPrefix, prefix, change.index);
-    for (const KvRow& row : rows) delete_kv(change, row, false);
-  } else {
-    delete_kv(change, rows.front());
+  if (std::next(range.from) == range.to) {
+    delete_kv(change, *range.from);
+    return {};
   }
+  // One tombstone covers the tree, and older ones inside it.
+  const std::string end = after_prefix(prefix);
+  for (const TopicKind kind : {TopicKind::KvKey, TopicKind::KvPrefix}) {
+    auto it = tables.kept.lower_bound(TopicRef{kind, prefix});
+    while (it != tables.kept.end() && it->first.kind == kind &&
+           (end.empty() || it->first.key < end))
+      it = change.forget(it);
+  }
+  change.keep(TopicKind::KvPrefix, prefix, change.index);
+  // Readers wait for this: what a row costs beyond leaving the set is left to complete().
+  std::vector<KvRow> rows;
+  tables.kv.take(range.from, range.to, rows);
+  if (!tables.locks.empty())
+    for (const KvRow& row : rows) note_lock(tables, row.get(), nullptr);
+  change.removed(std::move(rows));
   return {};
 }
 
@@ -137,13 +141,13 @@ ApplyResult unlock(Change& change, const KvRow& old, const pb::KvPair& given) {
 
 }  // namespace
 
-void delete_kv(Change& change, const KvRow& given, bool tombstone) {
+void delete_kv(Change& change, const KvRow& given) {
   const KvRow old = given;
   change.write_row<pb::KvPair>(Table::Kv, old->key(), old.get(), nullptr);
   note_lock(change.tables, old.get(), nullptr);
   change.tables.kv.erase(old->key());
   change.note(TopicKind::KvKey, old->key());
-  if (tombstone) change.keep(TopicKind::KvKey, old->key(), change.index);
+  change.keep(TopicKind::KvKey, old->key(), change.index);
 }
 
 void release_kv(Change& change, const KvRow& old) {

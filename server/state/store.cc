@@ -81,7 +81,53 @@ bool StateStore::understands(const pb::Command& command) {
   }
 }
 
+namespace {
+
+void sort_topics(std::vector<Topic>& topics, std::size_t first) {
+  const auto from = topics.begin() + static_cast<std::ptrdiff_t>(first);
+  if (!std::is_sorted(from, topics.end())) std::sort(from, topics.end());
+  topics.erase(std::unique(from, topics.end()), topics.end());
+}
+
+}  // namespace
+
 ApplyResult StateStore::apply(StateIndex index, const pb::Command& command, ChangeList& changes) {
+  ApplyResult result = change(index, command, changes);
+  reduce_digest(changes.complete());
+  return result;
+}
+
+std::uint64_t ChangeList::complete() {
+  if (removed.empty()) return 0;
+  std::uint64_t digest = 0;
+  std::vector<RowChange> all;
+  std::size_t taken = 0;
+  const auto take_until = [&](std::size_t end) {
+    for (; taken < end; ++taken) all.push_back(std::move(rows[taken]));
+  };
+  for (RemovedTree& tree : removed) {
+    take_until(tree.before);
+    all.reserve(all.size() + tree.rows.size());
+    topics.reserve(topics.size() + tree.rows.size());
+    for (KvRow& row : tree.rows) {
+      digest += row_hash(Table::Kv, row->key(), row->SerializeAsString());
+      all.push_back({Table::Kv, row->key(), nullptr});
+      topics.push_back({TopicKind::KvKey, row->key()});
+      row.reset();
+    }
+  }
+  take_until(rows.size());
+  rows = std::move(all);
+  removed.clear();
+  sort_topics(topics, 0);
+  return digest;
+}
+
+void StateStore::reduce_digest(std::uint64_t removed) {
+  tables_->digest -= removed;
+}
+
+ApplyResult StateStore::change(StateIndex index, const pb::Command& command, ChangeList& changes) {
   changes.index = index;
   const std::size_t first_topic = changes.topics.size();
   Change change(*tables_, index, command.stamp_ns(), changes);
@@ -89,9 +135,7 @@ ApplyResult StateStore::apply(StateIndex index, const pb::Command& command, Chan
   ApplyResult result = apply_body(change, command);
   set_index(result, index);
   tables_->applied = index;
-  const auto from = changes.topics.begin() + static_cast<std::ptrdiff_t>(first_topic);
-  if (!std::is_sorted(from, changes.topics.end())) std::sort(from, changes.topics.end());
-  changes.topics.erase(std::unique(from, changes.topics.end()), changes.topics.end());
+  sort_topics(changes.topics, first_topic);
   return result;
 }
 

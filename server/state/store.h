@@ -77,14 +77,26 @@ struct RowChange {
   std::shared_ptr<const std::string> value;  // null: deleted
 };
 
+// Rows of a tree of keys that was taken out in one step and stands before `rows[before]`.
+struct RemovedTree {
+  std::size_t before;
+  std::vector<KvRow> rows;
+};
+
 struct ChangeList {
   StateIndex index = 0;
   std::vector<RowChange> rows;
-  std::vector<Topic> topics;  // touched, without repeats
+  std::vector<Topic> topics;         // touched, without repeats
+  std::vector<RemovedTree> removed;  // until complete(): not yet in rows and topics
   void clear() {
     rows.clear();
     topics.clear();
+    removed.clear();
   }
+
+  // Turns `removed` into rows and topics, in their place, and returns what the state's digest loses
+  // by them. Apart from change(), because a large tree takes long and no reader need wait for it.
+  std::uint64_t complete();
 };
 
 // What the client of a command is told.
@@ -135,6 +147,11 @@ class StateStore {
   // Appends to `changes` what the command changed and sets its index. Without effect (unchanged
   // rows, refusals) nothing is appended.
   ApplyResult apply(StateIndex index, const pb::Command& command, ChangeList& changes);
+
+  // The same in two steps, for who keeps readers out: everything readers can see is done by
+  // change(); then ChangeList::complete(), and its result goes to reduce_digest().
+  ApplyResult change(StateIndex index, const pb::Command& command, ChangeList& changes);
+  void reduce_digest(std::uint64_t removed);
 
   // Rebuilding from disk: rows in any order, then finish_load. Corrupt rows are refused.
   Result<void> load_row(Table table, std::string_view key, std::string_view value);

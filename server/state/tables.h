@@ -67,13 +67,19 @@ class RowSet {
     set_.erase(it);
     return true;
   }
+  // Takes the rows from `from` to `to` out and appends them to `out`.
+  void take(typename Set::const_iterator from, typename Set::const_iterator to,
+            std::vector<Row<T>>& out) {
+    while (from != to) {
+      const auto next = std::next(from);
+      out.push_back(std::move(set_.extract(from).value()));
+      from = next;
+    }
+  }
   const Set& rows() const { return set_; }
   auto begin() const { return set_.begin(); }
   auto end() const { return set_.end(); }
   auto lower_bound(std::string_view key) const { return set_.lower_bound(key); }
-  auto erase(typename Set::const_iterator from, typename Set::const_iterator to) {
-    return set_.erase(from, to);
-  }
   std::size_t size() const { return set_.size(); }
   bool empty() const { return set_.empty(); }
 
@@ -186,6 +192,10 @@ class Change {
   // The topic's data changed. With `gone` no row is left that carries this index for it.
   void touch(TopicKind kind, std::string_view key, StateIndex& slot, bool gone = false);
   void touch_key(std::string_view key) { note(TopicKind::KvKey, key); }
+  // Rows of keys that are no longer there; what follows from them is left to the change list.
+  void removed(std::vector<KvRow> rows) {
+    out_.removed.push_back({out_.rows.size(), std::move(rows)});
+  }
   void note(TopicKind kind, std::string_view key);
   void touch_names();
   void touch_state(std::string_view status, bool gone);  // a status, or "any"
@@ -237,7 +247,7 @@ void remove_check(Change& change, NodeEntry& node, const CheckRow& row);
 void touch_services_of(Change& change, NodeEntry& node, bool gone);
 void end_sessions_of_check(Change& change, NodeEntry& node, std::string_view check_id);
 void end_session(Change& change, SessionRow session);
-void delete_kv(Change& change, const KvRow& old, bool tombstone = true);
+void delete_kv(Change& change, const KvRow& old);
 void release_kv(Change& change, const KvRow& old);
 void start_lock_delay(Change& change, const std::string& key, std::int64_t end_ns);
 void expire_lock_delays(Change& change);

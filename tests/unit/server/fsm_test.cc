@@ -4,9 +4,12 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <atomic>
 #include <chrono>
 #include <cstdio>
 #include <fstream>
+#include <thread>
 
 #include "tests/unit/server/temporary_folder.h"
 #include "tests/unit/state/fixture.h"
@@ -221,6 +224,47 @@ TEST_F(FsmTest, AStartWithTenThousandServicesIsQuick) {
   std::printf("open and load 10,000 services with 50,000 checks: %.3f s\n", spent.count());
   EXPECT_EQ(read([](const StateStore& store) { return store.check_count(); }), 50'000u);
   EXPECT_LT(spent.count(), 5.0);
+}
+
+// A reader beside the removal of a large tree, as a DNS query would be.
+TEST_F(FsmTest, RemovingALargeTreeKeepsNoReaderWaitingForLong) {
+  open();
+  constexpr StateIndex kKeys = 72'000;
+  std::vector<raft::Entry> entries;
+  for (StateIndex i = 1; i <= kKeys; ++i)
+    entries.push_back(entry(i, kv_set("tree/of/keys/" + std::to_string(i), "value")));
+  apply(std::move(entries));
+  std::atomic<bool> reading{false}, done{false};
+  Duration longest{};
+  std::size_t partial = 0;
+  std::thread reader([&] {
+    while (!done.load()) {
+      const Instant start = now();
+      const std::size_t count = read([](const StateStore& store) { return store.kv_count(); });
+      longest = std::max(longest, now() - start);
+      if (count != 0 && count != kKeys) ++partial;
+      reading = true;
+    }
+  });
+  while (!reading.load()) std::this_thread::yield();
+  const Instant start = now();
+  apply({entry(kKeys + 1, kv_command(pb::KvWrite::DELETE_TREE, "tree/"))});
+  const Duration whole = now() - start;
+  done = true;
+  reader.join();
+  const auto ms = [](Duration time) {
+    return std::chrono::duration_cast<std::chrono::milliseconds>(time).count();
+  };
+  std::printf("72000 keys removed in %lld ms, longest wait of a reader %lld ms\n",
+              static_cast<long long>(ms(whole)), static_cast<long long>(ms(longest)));
+  EXPECT_EQ(partial, 0u);
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+  EXPECT_LT(longest, std::chrono::milliseconds(100));
+#endif
+  const auto digest = read([](const StateStore& store) { return store.digest(); });
+  open();
+  EXPECT_EQ(read([](const StateStore& store) { return store.digest(); }), digest);
+  EXPECT_EQ(read([](const StateStore& store) { return store.kv_count(); }), 0u);
 }
 
 }  // namespace

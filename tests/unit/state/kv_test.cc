@@ -225,5 +225,40 @@ TEST_F(Locks, DeletingALockedKeyFreesItsSessionFromIt) {
   EXPECT_EQ(store_.kv("k")->modify_index(), index) << "the new key was never locked";
 }
 
+TEST_F(Kv, ReadersOfARemovedTreeWaitForNoRowOfIt) {
+  for (const char* key : {"t/1", "t/2", "t/3", "u"}) write(Verb::SET, key, "x");
+  ChangeList changes;
+  store_.change(++index_, kv_command(Verb::DELETE_TREE, "t/"), changes);
+  EXPECT_THAT(keys(""), ElementsAre("u"));
+  EXPECT_THAT(changes.topics, IsEmpty());
+  ASSERT_EQ(changes.rows.size(), 1u) << "the tombstone";
+  ASSERT_EQ(changes.removed.size(), 1u);
+  EXPECT_EQ(changes.removed[0].rows.size(), 3u);
+  store_.reduce_digest(changes.complete());
+  EXPECT_EQ(changes.rows.size(), 4u);
+  EXPECT_THAT(changes.topics,
+              ElementsAre(Topic{TopicKind::KvKey, "t/1"}, Topic{TopicKind::KvKey, "t/2"},
+                          Topic{TopicKind::KvKey, "t/3"}));
+  EXPECT_THAT(changes.removed, IsEmpty());
+}
+
+TEST_F(Kv, ATreeRemovedBetweenOtherWritesOfOneEntryKeepsItsPlace) {
+  for (const char* key : {"t/1", "t/2"}) write(Verb::SET, key, "x");
+  pb::Command batch;
+  for (const pb::Command& item :
+       {kv_command(Verb::SET, "t/3", "early"), kv_command(Verb::DELETE_TREE, "t/"),
+        kv_command(Verb::SET, "t/1", "late"), kv_command(Verb::SET, "t/4", "late"),
+        kv_command(Verb::DELETE_TREE, "t/"), kv_command(Verb::SET, "t/2", "last")})
+    *batch.mutable_batch()->add_commands() = item;
+  done(batch);
+  EXPECT_THAT(keys(""), ElementsAre("t/2"));
+  const StateStore again = reloaded();
+  EXPECT_EQ(again.kv("t/1"), nullptr);
+  ASSERT_NE(again.kv("t/2"), nullptr);
+  EXPECT_EQ(again.kv("t/2")->value(), "last");
+  EXPECT_EQ(again.digest(), store_.digest());
+  EXPECT_EQ(changes_.topics.size(), 4u) << "each key once";
+}
+
 }  // namespace
 }  // namespace fyr::server
