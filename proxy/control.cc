@@ -54,9 +54,12 @@ ListenerControl::ListenerControl(io::Runtime& runtime, int home, EventLoop& loop
       set_(EndpointSetConfig{shared_->config.only_passing, std::chrono::seconds(30)}),
       detector_(shared_->config.health_check, shared_->config.outlier, shared_->config.stall,
                 shared_->config.protocol == Protocol::Http, seed),
+      departed_detector_(HealthCheckConfig{.type = CheckType::None}, shared_->config.outlier,
+                         shared_->config.stall, shared_->config.protocol == Protocol::Http,
+                         seed + 1),
       prober_(loop, shared_->config.health_check,
               [this](const Probe& probe, ProbeOutcome outcome, int status) {
-                carry_out(detector_.probe_done(loop_.now(), probe, outcome, status));
+                carry_out(detector_of(probe.key).probe_done(loop_.now(), probe, outcome, status));
               }),
       resolver_(runtime.context(home)),
       view_(std::make_shared<const ListenerView>()) {}
@@ -111,20 +114,55 @@ void ListenerControl::members_changed() {
     auto& endpoint = kept[member.key];
     const auto known = endpoints_.find(member.key);
     const auto address = literal(member.info.address);
-    endpoint = known != endpoints_.end() ? known->second : make_endpoint(member, address);
+    if (known != endpoints_.end()) {
+      endpoint = known->second;
+    } else if (const auto departed = departed_.find(member.key); departed != departed_.end()) {
+      endpoint = departed->second;  // with the requests that still wait there
+      endpoint->healthy.store(true, std::memory_order_relaxed);
+      endpoint->last_resort.store(true, std::memory_order_relaxed);
+    } else {
+      endpoint = make_endpoint(member, address);
+    }
     endpoint->weight.store(member.weight, std::memory_order_relaxed);
     keys.push_back(member.key);
     if (known == endpoints_.end() && !address && !member.info.address.empty()) {
       names.push_back(&member.info);
     }
   }
-  endpoints_ = std::move(kept);
+  endpoints_.swap(kept);
+  for (auto& [key, endpoint] : kept) {
+    if (!endpoints_.contains(key)) departed_[key] = std::move(endpoint);
+  }
+  kept.clear();
   const auto gone = [&](const auto& entry) { return !endpoints_.contains(entry.first); };
   std::erase_if(seen_success_, gone);
   std::erase_if(name_timers_, gone);
   for (const EndpointInfo* info : names) look_up(endpoint_key(*info), info->address);
   publish_table();
   carry_out(detector_.set_endpoints(loop_.now(), keys));
+  forget_departed();
+}
+
+// Whoever still forwards to an endpoint shares it: once nobody else does, nobody can any more.
+void ListenerControl::forget_departed() {
+  if (departed_.empty()) return;
+  std::erase_if(departed_, [&](const auto& entry) {
+    return entry.second.use_count() == 1 || endpoints_.contains(entry.first);
+  });
+  std::vector<std::string> keys;
+  for (const auto& [key, endpoint] : departed_) keys.push_back(key);
+  carry_out(departed_detector_.set_endpoints(loop_.now(), keys));
+}
+
+std::shared_ptr<Endpoint> ListenerControl::find_endpoint(const std::string& key) const {
+  for (const auto* endpoints : {&endpoints_, &departed_}) {
+    if (const auto it = endpoints->find(key); it != endpoints->end()) return it->second;
+  }
+  return nullptr;
+}
+
+OutlierDetector& ListenerControl::detector_of(const std::string& key) {
+  return endpoints_.contains(key) ? detector_ : departed_detector_;
 }
 
 void ListenerControl::publish_table() {
@@ -189,10 +227,10 @@ void ListenerControl::handle(const EndpointFact& fact) {
       carry_out(detector_.request_succeeded(now, fact.key, now));
       break;
     case EndpointFact::Kind::StallSuspected:
-      carry_out(detector_.stall_suspected(now, fact.key));
+      carry_out(detector_of(fact.key).stall_suspected(now, fact.key));
       break;
     case EndpointFact::Kind::SilenceSuspected:
-      carry_out(detector_.stall_suspected(now, fact.key, true));
+      carry_out(detector_of(fact.key).stall_suspected(now, fact.key, true));
       break;
   }
   const auto known = endpoints_.find(fact.key);
@@ -203,9 +241,9 @@ void ListenerControl::handle(const EndpointFact& fact) {
 }
 
 void ListenerControl::apply_verdict(const Verdict& verdict) {
-  const auto known = endpoints_.find(verdict.key);
-  if (known == endpoints_.end()) return;
-  Endpoint& endpoint = *known->second;
+  const auto known = find_endpoint(verdict.key);
+  if (!known) return;
+  Endpoint& endpoint = *known;
   const bool up = verdict.state == LocalState::Unknown || verdict.state == LocalState::Up;
   const bool healthy = up && !verdict.ejected;
   const bool was = endpoint.healthy.exchange(healthy, std::memory_order_relaxed);
@@ -213,15 +251,14 @@ void ListenerControl::apply_verdict(const Verdict& verdict) {
   if (was != healthy || verdict.abandon != Abandon::No) {
     log::info("proxy", "listener {}: endpoint {} is {}{}", shared_->config.name, endpoint.id,
               to_text(verdict.state), verdict.ejected ? ", ejected" : "");
-    publisher_.changed(verdict.key, verdict.abandon);
+    publisher_.changed(known, verdict.abandon);
   }
 }
 
 void ListenerControl::carry_out(HealthOutput output) {
   for (const auto& verdict : output.verdicts) apply_verdict(verdict);
   for (const auto& probe : output.probes) {
-    const auto known = endpoints_.find(probe.key);
-    if (known != endpoints_.end()) prober_.start(probe, *known->second);
+    if (const auto known = find_endpoint(probe.key)) prober_.start(probe, *known);
   }
   publish_view();
   schedule();
@@ -244,12 +281,16 @@ void ListenerControl::tick() {
   if (set_.tick(now)) members_changed();
   note_traffic(now);
   carry_out(detector_.tick(now));
+  carry_out(departed_detector_.tick(now));
+  forget_departed();
 }
 
 void ListenerControl::schedule() {
   if (closed_) return;
   auto next = detector_.next_deadline();
-  if (const auto other = set_.next_deadline()) next = next ? std::min(*next, *other) : *other;
+  for (const auto& other : {set_.next_deadline(), departed_detector_.next_deadline()}) {
+    if (other) next = next ? std::min(*next, *other) : *other;
+  }
   if (!next) {
     timer_.cancel();
     return;

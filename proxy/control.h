@@ -45,7 +45,7 @@ class ListenerControl : public std::enable_shared_from_this<ListenerControl> {
  public:
   struct Publisher {
     std::function<void(std::shared_ptr<const EndpointTable>)> table;
-    std::function<void(const std::string& key, Abandon abandon)> changed;
+    std::function<void(std::shared_ptr<const Endpoint>, Abandon abandon)> changed;
   };
 
   ListenerControl(io::Runtime& runtime, int home, EventLoop& loop,
@@ -61,6 +61,9 @@ class ListenerControl : public std::enable_shared_from_this<ListenerControl> {
  private:
   void apply(EndpointUpdate update);
   void members_changed();
+  void forget_departed();
+  std::shared_ptr<Endpoint> find_endpoint(const std::string& key) const;
+  OutlierDetector& detector_of(const std::string& key);
   void publish_table();
   void look_up(const std::string& key, const std::string& host);
   void looked_up(const std::string& key, const std::string& host, std::optional<IpAddress> address);
@@ -80,6 +83,9 @@ class ListenerControl : public std::enable_shared_from_this<ListenerControl> {
   Publisher publisher_;
   EndpointSet set_;
   OutlierDetector detector_;
+  // Not registered any more, perhaps still answering requests: only stalls are looked at.
+  std::map<std::string, std::shared_ptr<Endpoint>> departed_;
+  OutlierDetector departed_detector_;
   Prober prober_;
   NameResolver resolver_;
   io::Timer timer_;

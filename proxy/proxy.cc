@@ -111,9 +111,10 @@ Result<void> Proxy::Impl::build() {
         thread.listeners[index]->pool().set_table(table);
       });
     };
-    publisher.changed = [to_each, index](const std::string& key, Abandon abandon) {
-      to_each([index, key, abandon](ProxyThread& thread) {
-        thread.listeners[index]->pool().endpoint_changed(key, abandon);
+    publisher.changed = [to_each, index](std::shared_ptr<const Endpoint> endpoint,
+                                         Abandon abandon) {
+      to_each([index, endpoint = std::move(endpoint), abandon](ProxyThread& thread) {
+        thread.listeners[index]->pool().endpoint_changed(*endpoint, abandon);
       });
     };
     const int home = runtime.next();

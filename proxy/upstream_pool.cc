@@ -52,10 +52,11 @@ UpstreamPool::~UpstreamPool() {
 void UpstreamPool::set_table(std::shared_ptr<const EndpointTable> table) {
   std::vector<std::shared_ptr<UpstreamSlot>> slots;
   slots.reserve(table->endpoints.size());
+  const auto in_use = slots_in_use();
   for (const auto& endpoint : table->endpoints) {
-    const auto known = std::find_if(slots_.begin(), slots_.end(),
+    const auto known = std::find_if(in_use.begin(), in_use.end(),
                                     [&](const auto& slot) { return slot->endpoint == endpoint; });
-    if (known != slots_.end()) {
+    if (known != in_use.end()) {
       slots.push_back(*known);
       continue;
     }
@@ -66,13 +67,23 @@ void UpstreamPool::set_table(std::shared_ptr<const EndpointTable> table) {
         random_.below(static_cast<std::uint64_t>(std::max(1, endpoint->weight.load()))));
     slots.push_back(std::move(slot));
   }
-  for (const auto& slot : slots_) {
+  departed_.clear();
+  for (const auto& slot : in_use) {
     slot->current = std::find(slots.begin(), slots.end(), slot) != slots.end();
+    if (!slot->current) departed_.push_back(slot);
     if (!slot->current || slot->endpoint->weight.load(std::memory_order_relaxed) == 0) {
       close_idle(*slot);
     }
   }
   slots_ = std::move(slots);
+}
+
+std::vector<std::shared_ptr<UpstreamSlot>> UpstreamPool::slots_in_use() {
+  auto slots = slots_;
+  for (const auto& weak : departed_) {
+    if (auto slot = weak.lock()) slots.push_back(std::move(slot));
+  }
+  return slots;
 }
 
 bool UpstreamPool::usable(const UpstreamSlot& slot, std::span<const Endpoint* const> tried) const {
@@ -205,9 +216,9 @@ void UpstreamPool::close_idle(UpstreamSlot& slot) {
   while (UpstreamConnection* connection = slot.idle.front()) destroy(*connection);
 }
 
-void UpstreamPool::endpoint_changed(const std::string& key, Abandon abandon) {
-  for (const auto& slot : std::vector<std::shared_ptr<UpstreamSlot>>(slots_)) {
-    if (slot->endpoint->key != key) continue;
+void UpstreamPool::endpoint_changed(const Endpoint& endpoint, Abandon abandon) {
+  for (const auto& slot : slots_in_use()) {
+    if (slot->endpoint.get() != &endpoint) continue;
     if (!slot->endpoint->healthy.load(std::memory_order_relaxed)) close_idle(*slot);
     if (abandon == Abandon::No) continue;
     // Each leaves the list before it is told, and may join it again or another. None of them can
@@ -254,7 +265,7 @@ void UpstreamPool::look_for_stall(UpstreamSlot& slot, Instant now) {
 void UpstreamPool::on_deadline(Instant now) {
   bool any_waiting = false;
   bool any_idle = false;
-  for (const auto& slot : slots_) {
+  for (const auto& slot : slots_in_use()) {
     while (UpstreamConnection* connection = slot->idle.front()) {
       if (now - connection->idle_since_ < kIdleTime) break;
       destroy(*connection);

@@ -107,7 +107,7 @@ class UpstreamPool final : public Timed {
   void answered(UpstreamSlot& slot, UpstreamUser& user, Duration latency);
 
   // The home thread's verdict on one endpoint has changed.
-  void endpoint_changed(const std::string& key, Abandon abandon);
+  void endpoint_changed(const Endpoint& endpoint, Abandon abandon);
   void close_all();
   void on_deadline(Instant now) override;
   Random& random() { return random_; }
@@ -117,11 +117,14 @@ class UpstreamPool final : public Timed {
   void close_idle(UpstreamSlot& slot);
   void arm();
   void look_for_stall(UpstreamSlot& slot, Instant now);
+  std::vector<std::shared_ptr<UpstreamSlot>> slots_in_use();
 
   EventLoop& loop_;
   ListenerShared& shared_;
   Random random_;
   std::vector<std::shared_ptr<UpstreamSlot>> slots_;
+  // Left the list; their connections keep them until the last answer.
+  std::vector<std::weak_ptr<UpstreamSlot>> departed_;
 };
 
 }  // namespace fyr::proxy

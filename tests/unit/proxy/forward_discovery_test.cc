@@ -1,6 +1,8 @@
 // Endpoints that come and go while traffic flows.
 #include <gtest/gtest.h>
 
+#include <future>
+
 #include "tests/unit/proxy/forward_fixture.h"
 
 namespace fyr::proxy::test {
@@ -88,15 +90,16 @@ TEST_F(Discovery, deregister_maint) {
   std::mutex mutex;
   std::condition_variable changed;
   bool answer = false;
-  a.on_request([&](Backend&, Stream& stream, const Seen&) {
+  a.on_request([&](Backend&, Stream& stream, const Seen& seen) {
     std::unique_lock lock(mutex);
-    changed.wait_for(lock, kPatience, [&] { return answer; });
+    const bool held = seen.line().starts_with("GET /held ");
+    if (held) changed.wait_for(lock, kPatience, [&] { return answer; });
     stream.send(Backend::ok("finished"));
   });
   source.first = update(1, {endpoint_of(a)});
   start_with_source();
   Client in_flight(port());
-  in_flight.stream.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+  in_flight.stream.send("GET /held HTTP/1.1\r\nHost: a\r\n\r\n");
   ASSERT_TRUE(a.await_count(1));
   source.push(update(2, {endpoint_of(b)}));
   Client other(port());
@@ -107,6 +110,58 @@ TEST_F(Discovery, deregister_maint) {
   }
   changed.notify_all();
   EXPECT_EQ(in_flight.read_reply().body, "finished");
+}
+
+// Frozen after it was deregistered: whoever waits there is noticed like anybody else, also when it
+// is registered again.
+TEST_F(Discovery, AStallOfADepartedEndpointIsNoticed) {
+  listener.health_check.type = CheckType::None;
+  listener.stall.min = std::chrono::milliseconds(200);
+  listener.timeouts.server = kPatience;
+  for (const bool comes_back : {false, true}) {
+    SCOPED_TRACE(comes_back);
+    Backend frozen("frozen");
+    std::promise<void> thaw;
+    frozen.on_request([thawed = thaw.get_future().share()](Backend&, Stream&, const Seen&) {
+      thawed.wait_for(kPatience);
+    });
+    source.first = update(1, {endpoint_of(frozen)});
+    start_with_source();
+    Client in_flight(port());
+    Client post(port());
+    in_flight.stream.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    post.stream.send(post_of("x"));
+    ASSERT_TRUE(frozen.await_count(2));
+    frozen.frozen = true;
+    source.push(update(2, {endpoint_of(b)}));
+    if (comes_back) source.push(update(3, {endpoint_of(b), endpoint_of(frozen)}));
+    const auto began = std::chrono::steady_clock::now();
+    EXPECT_EQ(in_flight.read_reply().body, "b");
+    EXPECT_EQ(post.read_reply().field("X-Proxy-Reason"), "host_dead");
+    EXPECT_LT(std::chrono::steady_clock::now() - began, std::chrono::seconds(5));
+    thaw.set_value();
+    proxy->stop();
+    proxy.reset();
+  }
+}
+
+// The same, but alive: asked once, answered late, and nothing is repeated.
+TEST_F(Discovery, ASlowAnswerOfADepartedEndpointIsWaitedFor) {
+  listener.health_check.type = CheckType::None;
+  listener.stall.min = std::chrono::milliseconds(100);
+  source.first = update(1, {endpoint_of(a)});
+  start_with_source();
+  a.on_request([&](Backend&, Stream& stream, const Seen&) {
+    // Two stalls will have been suspected and found to be none by then.
+    EXPECT_FALSE(stream.readable_within(std::chrono::milliseconds(500)));
+    stream.send(Backend::ok("slow"));
+  });
+  Client client(port());
+  client.stream.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+  ASSERT_TRUE(a.await_count(1));
+  source.push(update(2, {endpoint_of(b)}));
+  EXPECT_EQ(client.read_reply().body, "slow");
+  EXPECT_EQ(b.count(), 0u);
 }
 
 TEST_F(Discovery, endpoint_churn_1000) {
