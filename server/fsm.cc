@@ -73,6 +73,7 @@ void Fsm::apply(std::span<const raft::Entry> entries, std::vector<raft::ApplyOut
   record.digest = state_.read([](const StateStore& store) { return store.digest(); });
   if (auto written = database_->commit(record); !written) stop_process(written.error());
   applied_.store(record.index, std::memory_order_release);
+  if (on_applied_) on_applied_(record.index);
 }
 
 void Fsm::apply_group(std::span<const raft::Entry> entries, std::span<pb::Command> commands,

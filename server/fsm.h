@@ -34,6 +34,8 @@ class Fsm final : public raft::StateMachine {
   void flush() override;
 
   const SharedGuarded<StateStore>& state() const { return state_; }
+  // Called on the apply thread after each batch with its last index; set before the first one.
+  void on_applied(std::function<void(StateIndex)> callback) { on_applied_ = std::move(callback); }
   // Newest stamp applied: stamps of new commands must not be older.
   std::int64_t last_stamp_ns() const { return last_stamp_ns_.load(std::memory_order_acquire); }
 
@@ -45,6 +47,7 @@ class Fsm final : public raft::StateMachine {
   Publisher& publisher_;
   std::unique_ptr<StateDatabase> database_;
   SharedGuarded<StateStore> state_;
+  std::function<void(StateIndex)> on_applied_;
   std::atomic<std::uint64_t> applied_{0};
   std::atomic<std::int64_t> last_stamp_ns_{0};
 };

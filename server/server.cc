@@ -6,7 +6,9 @@
 #include <utility>
 
 #include "base/io/file.h"
+#include "base/log.h"
 #include "base/random.h"
+#include "server/applied_waiters.h"
 #include "server/fsm.h"
 #include "server/leader/duties.h"
 
@@ -19,6 +21,11 @@ constexpr std::uint64_t kWritesPerTombstoneLook = 8192;
 
 Error no_leader() {
   return fail(ErrorCode::NoLeader, "No cluster leader");
+}
+
+std::string address_of(const raft::Configuration& members, raft::NodeId id) {
+  const auto found = std::ranges::find(members.members, id, &raft::Member::id);
+  return found == members.members.end() ? std::string() : found->address;
 }
 
 // Clients retry on these words, whatever the reason nobody could take the request.
@@ -36,6 +43,11 @@ struct Server::Impl {
   std::unique_ptr<Reconciler> reconciler;
   Subscription sessions_followed;
   std::unique_ptr<raft::Node> node;
+  AppliedWaiters waiters;
+
+  std::mutex founding_mutex;
+  Consent given;          // guarded by founding_mutex
+  bool founding = false;  // guarded by founding_mutex; consents are being asked for
 
   // Wall time at start, carried on by the monotonic clock: a step of the wall clock while we run
   // shortens no lock-delay.
@@ -57,7 +69,10 @@ struct Server::Impl {
   // Raft may lead before open() has the node in hand; duties wait for that.
   void role_changed(const raft::Status& status) {
     const bool leads = status.role == raft::Role::Leader;
+    // Whoever waits for the leader's writes to arrive here may wait for long now.
+    waiters.release();
     std::lock_guard lock(callbacks_mutex);
+    if (opened) follow_leader(status);
     if (leading.exchange(leads) == leads) return;
     if (opened) duties->set_leading(leads);
     for (const auto& callback : leadership_callbacks) callback(leads);
@@ -67,8 +82,36 @@ struct Server::Impl {
     node = std::move(the_node);
     std::lock_guard lock(callbacks_mutex);
     opened = true;
+    follow_leader(node->status());
     duties->set_leading(leading.load());
   }
+
+  void follow_leader(const raft::Status& status) {
+    if (!options.leader_client) return;
+    const bool other = status.leader != raft::NodeId() && status.leader != status.id;
+    options.leader_client->follow(other ? address_of(node->members(), status.leader) : "");
+  }
+
+  // Where the leader is, if it is another server.
+  std::string other_leader() const {
+    if (!options.leader_client) return {};
+    const raft::Status status = node->status();
+    if (status.leader == raft::NodeId() || status.leader == status.id) return {};
+    return address_of(node->members(), status.leader);
+  }
+
+  void write_anywhere(pb::Command command, std::function<void(Result<ApplyResult>)> done) {
+    const std::string leader = leading.load() ? std::string() : other_leader();
+    if (leader.empty()) return write(std::move(command), std::move(done));
+    options.leader_client->apply(
+        leader, command, [this, done = std::move(done)](Result<ApplyResult> result) {
+          if (!result) return done(to_client(std::move(result.error())));
+          const StateIndex index = result->index;
+          waiters.wait(index, [done, result = std::move(*result)] { done(result); });
+        });
+  }
+
+  void found(std::vector<raft::Member> voters);
 
   void write(pb::Command command, std::function<void(Result<ApplyResult>)> done) {
     command.set_stamp_ns(stamp());
@@ -93,6 +136,49 @@ struct Server::Impl {
     return {status.leader != raft::NodeId(), status.last_contact};
   }
 };
+
+// The voters of a cluster to be, and how many have not consented yet.
+struct Founding {
+  std::vector<raft::Member> voters;
+  Instant began;
+  std::atomic<std::size_t> missing;
+  std::atomic<bool> refused{false};
+};
+
+void Server::Impl::found(std::vector<raft::Member> voters) {
+  const raft::NodeId self = node->status().id;
+  auto plan = std::make_shared<Founding>();
+  plan->voters = std::move(voters);
+  plan->began = now();
+  plan->missing = plan->voters.size();
+  const auto answered = [this, plan](bool granted) {
+    if (!granted) plan->refused = true;
+    if (plan->missing.fetch_sub(1) != 1) return;
+    // Consents bind for a while only; half of it leaves time for the disk.
+    const bool late = now() - plan->began > Consent::kWord / 2;
+    const auto end = [this](bool founded) {
+      std::lock_guard lock(founding_mutex);
+      founding = false;
+      if (founded) log::info("server", "founded a new cluster");
+    };
+    if (plan->refused || late) return end(false);
+    node->found_cluster(plan->voters, [end](Result<void> done) {
+      if (!done) log::warn("server", "founding a cluster: {}", done.error().message);
+      end(static_cast<bool>(done));
+    });
+  };
+  for (const raft::Member& voter : plan->voters) {
+    if (voter.id == self) {
+      answered(true);  // given before we came here
+    } else if (!options.leader_client) {
+      answered(false);
+    } else {
+      options.leader_client->ask_consent(
+          voter.address, self, voter.id,
+          [answered](Result<bool> granted) { answered(granted && *granted); });
+    }
+  }
+}
 
 Server::Server() : impl_(std::make_unique<Impl>()) {}
 
@@ -124,6 +210,7 @@ Result<std::unique_ptr<Server>> Server::open(ServerOptions options) {
   // Consul's multiplier counts from 5; ours are the times its users get with 1.
   raft_options.election_min *= std::max(1, options.raft_multiplier / 5);
   raft_options.seed = Random::from_system().next();
+  impl.fsm->on_applied([&impl](StateIndex index) { impl.waiters.advance(index); });
   raft_options.on_role_change = [&impl](const raft::Status& status) { impl.role_changed(status); };
   impl.options = std::move(options);
   auto node = raft::Node::open(std::move(raft_options), *impl.fsm);
@@ -134,7 +221,9 @@ Result<std::unique_ptr<Server>> Server::open(ServerOptions options) {
 
 void Server::stop() {
   // Raft first: its threads use everything else. Duties may still propose; they are told Stopped.
+  if (impl_->options.leader_client) impl_->options.leader_client->stop();
   if (impl_->node) impl_->node->stop();
+  impl_->waiters.close();
   if (impl_->duties) impl_->duties->stop();
 }
 
@@ -143,6 +232,10 @@ const ServerOptions& Server::options() const {
 }
 
 void Server::write(pb::Command command, std::function<void(Result<ApplyResult>)> done) {
+  impl_->write_anywhere(std::move(command), std::move(done));
+}
+
+void Server::write_here(pb::Command command, std::function<void(Result<ApplyResult>)> done) {
   impl_->write(std::move(command), std::move(done));
 }
 
@@ -180,12 +273,45 @@ LeaderInfo Server::leader() const {
   LeaderInfo info;
   info.self = status.role == raft::Role::Leader;
   info.known = info.self || status.leader != raft::NodeId();
-  if (info.self) info.address = impl_->options.rpc_address;
+  if (info.self) {
+    info.address = impl_->options.rpc_address;
+  } else if (info.known) {
+    info.address = address_of(impl_->node->members(), status.leader);
+  }
   return info;
 }
 
 std::vector<std::string> Server::raft_peers() const {
-  return {impl_->options.rpc_address};
+  const raft::Configuration members = impl_->node->members();
+  std::vector<std::string> out;
+  for (const raft::Member& member : members.members) {
+    if (members.is_voter(member.id)) out.push_back(member.address);
+  }
+  if (out.empty() && impl_->leading.load()) out.push_back(impl_->options.rpc_address);
+  return out;
+}
+
+raft::Node& Server::raft_node() {
+  return *impl_->node;
+}
+
+void Server::consider_founding(const std::vector<ServerFact>& servers) {
+  const raft::NodeId self = impl_->node->status().id;
+  if (!impl_->node->members().members.empty()) return;
+  auto voters = voters_to_found(self, impl_->options.bootstrap_expect, servers);
+  if (!voters) return;
+  {
+    std::lock_guard lock(impl_->founding_mutex);
+    if (impl_->founding || !impl_->given.give(self, now())) return;
+    impl_->founding = true;
+  }
+  impl_->found(std::move(*voters));
+}
+
+bool Server::consent(raft::NodeId founder, raft::NodeId to) {
+  if (to != impl_->node->status().id || !impl_->node->members().members.empty()) return false;
+  std::lock_guard lock(impl_->founding_mutex);
+  return impl_->given.give(founder, now());
 }
 
 raft::Status Server::raft_status() const {
@@ -193,11 +319,24 @@ raft::Status Server::raft_status() const {
 }
 
 void Server::renew_session(const std::string& id, std::function<void(Result<SessionRow>)> done) {
-  if (auto renewed = impl_->duties->renew(id); !renewed)
-    return done(to_client(std::move(renewed.error())));
-  SessionRow row = read([&](const StateStore& store) { return store.session(id); });
-  if (!row) return done(fail(ErrorCode::NotFound, "Session id '" + id + "' not found"));
+  const std::string leader = impl_->leading.load() ? std::string() : impl_->other_leader();
+  if (!leader.empty()) {
+    return impl_->options.leader_client->renew_session(
+        leader, id, [done = std::move(done)](Result<SessionRow> row) {
+          if (!row) return done(to_client(std::move(row.error())));
+          done(std::move(row));
+        });
+  }
+  auto row = renew_session_here(id);
+  if (!row) return done(to_client(std::move(row.error())));
   done(std::move(row));
+}
+
+Result<SessionRow> Server::renew_session_here(const std::string& id) {
+  if (auto renewed = impl_->duties->renew(id); !renewed) return renewed.error();
+  SessionRow row = read([&](const StateStore& store) { return store.session(id); });
+  if (!row) return fail(ErrorCode::NotFound, "Session id '" + id + "' not found");
+  return row;
 }
 
 void Server::reconcile(const MemberFact& member) {

@@ -17,7 +17,9 @@
 #include "base/time.h"
 #include "command.pb.h"
 #include "raft/node.h"
+#include "server/leader/founding.h"
 #include "server/leader/reconcile.h"
+#include "server/leader_client.h"
 #include "server/state/store.h"
 #include "server/watch/publisher.h"
 
@@ -32,6 +34,10 @@ struct ServerOptions {
   bool bootstrap = false;
   int raft_multiplier = 1;
   Duration session_ttl_min = std::chrono::seconds(10);
+  std::string site;
+  int bootstrap_expect = 0;  // servers that found a cluster together; 0: join one
+  // To the other servers; null: there are none.
+  std::shared_ptr<LeaderClient> leader_client;
 };
 
 enum class Consistency { Default, Consistent, Stale };
@@ -56,9 +62,13 @@ class Server {
 
   const ServerOptions& options() const;
 
-  // Stamps and proposes. The result's `error` is the state machine's refusal (nothing changed);
+  // Stamps and proposes, at the leader wherever it is; a result of another server is given when it
+  // is applied here, too. The result's `error` is the state machine's refusal (nothing changed);
   // an Error outcome means it never ran, or CommitUnknown.
   void write(pb::Command command, std::function<void(Result<ApplyResult>)> done);
+
+  // As write, if this server leads: else NotLeader or NoLeader.
+  void write_here(pb::Command command, std::function<void(Result<ApplyResult>)> done);
 
   // Whether a read of this consistency may run now. try_read is the fast path: a stamp, or nothing
   // if the answer must be waited for with wait_read.
@@ -73,12 +83,22 @@ class Server {
 
   Publisher& publisher();
   LeaderInfo leader() const;
-  std::vector<std::string> raft_peers() const;  // addresses
+  std::vector<std::string> raft_peers() const;  // addresses of the voters
   raft::Status raft_status() const;
+  raft::Node& raft_node();
 
-  // Starts the session's TTL anew; only a leader can. Done with the session, with NotFound if there
+  // What gossip knows of the servers, ourselves included: while there is no cluster it may be ours
+  // to found (bootstrap_expect). Call it again on every change, and now and then.
+  void consider_founding(const std::vector<ServerFact>& servers);
+  // Another server wants to found a cluster with us.
+  bool consent(raft::NodeId founder, raft::NodeId to);
+
+  // Starts the session's TTL anew, at the leader. Done with the session, with NotFound if there
   // is none (or it is just ending), or with NotLeader / NoLeader.
   void renew_session(const std::string& id, std::function<void(Result<SessionRow>)> done);
+
+  // As renew_session, if this server leads.
+  Result<SessionRow> renew_session_here(const std::string& id);
 
   // Gossip news about a member: if this server leads and the catalog says otherwise, it is
   // written. Call it for every change, and for all members when leadership is gained.

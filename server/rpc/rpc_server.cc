@@ -4,6 +4,7 @@
 #include <grpcpp/impl/service_type.h>
 
 #include "server/rpc/agent_rpc.h"
+#include "server/rpc/server_rpc.h"
 #include "server/rpc/watch_rpc.h"
 
 namespace fyr::server {
@@ -17,7 +18,7 @@ constexpr auto kGrace = std::chrono::seconds(1);
 }  // namespace
 
 struct RpcServer::Impl {
-  std::unique_ptr<grpc::Service> agent;
+  std::unique_ptr<grpc::Service> agent, servers;
   std::unique_ptr<WatchRpc> watch;
   std::unique_ptr<grpc::Server> server;
   std::vector<HostPort> bound;
@@ -33,6 +34,7 @@ Result<std::unique_ptr<RpcServer>> RpcServer::listen(RpcServerOptions options, S
   AgentRpcOptions agent_options;
   agent_options.node_name = options.node_name;
   impl.agent = make_agent_rpc(std::move(agent_options), server, runtime, std::move(forward));
+  impl.servers = make_server_rpc(server, runtime);
   WatchRpcOptions watch_options;
   watch_options.max_streams = options.max_streams;
   watch_options.heartbeat = options.heartbeat;
@@ -57,6 +59,7 @@ Result<std::unique_ptr<RpcServer>> RpcServer::listen(RpcServerOptions options, S
     wanted += (i == 0 ? "" : ", ") + options.listen[i].to_string();
   }
   builder.RegisterService(impl.agent.get());
+  builder.RegisterService(impl.servers.get());
   builder.RegisterService(&impl.watch->service());
   for (grpc::Service* more : options.more) builder.RegisterService(more);
   impl.server = builder.BuildAndStart();

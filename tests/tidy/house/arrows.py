@@ -23,7 +23,7 @@ ARROWS = {
     "fyr_state": ["fyr_base", "fyr_proto"],
     "fyr_watch": ["fyr_state"],
     "fyr_fsm": ["fyr_state", "fyr_watch", "fyr_raft", "fyr_io"],
-    "fyr_leader": ["fyr_state", "fyr_io"],
+    "fyr_leader": ["fyr_state", "fyr_raft_core", "fyr_io"],
     "fyr_server": ["fyr_fsm", "fyr_leader", "fyr_raft", "fyr_io"],
     "fyr_api": ["fyr_server", "fyr_registry_json"],
     "fyr_rpc": ["fyr_server", "fyr_node_digest", "fyr_proto_grpc"],
