@@ -12,6 +12,7 @@
 #include <string>
 
 #include "base/error.h"
+#include "base/time.h"
 #include "command.pb.h"
 #include "raft/types.h"
 #include "server/state/store.h"
