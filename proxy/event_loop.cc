@@ -17,6 +17,7 @@ namespace {
 namespace asio = boost::asio;
 using Executor = asio::io_context::executor_type;
 constexpr int kMaxEvents = 256;
+constexpr int kMaxRounds = 8;  // of them, before the thread's other work has its turn
 
 }  // namespace
 
@@ -125,15 +126,20 @@ void EventLoop::arm_timer() {
   asio_->arm(*next);
 }
 
+// A full array may have left some out: they are fetched at once. Those left even then are not
+// lost either: waiting anew for the epoll descriptor reports it again while anything is ready.
 void EventLoop::batch() {
   std::array<epoll_event, kMaxEvents> events;
-  const int count = ::epoll_wait(epoll_, events.data(), kMaxEvents, 0);
-  begin();
-  for (int i = 0; i < count; ++i) {
-    auto& event = events[static_cast<std::size_t>(i)];
-    static_cast<IoHandler*>(event.data.ptr)->on_io(event.events);
+  int count = kMaxEvents;
+  for (int round = 0; count == kMaxEvents && round < kMaxRounds && epoll_ >= 0; ++round) {
+    count = ::epoll_wait(epoll_, events.data(), kMaxEvents, 0);
+    begin();
+    for (int i = 0; i < count; ++i) {
+      auto& event = events[static_cast<std::size_t>(i)];
+      static_cast<IoHandler*>(event.data.ptr)->on_io(event.events);
+    }
+    finish();
   }
-  finish();
 }
 
 void EventLoop::run(const std::function<void()>& task) {
