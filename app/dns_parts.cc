@@ -49,7 +49,7 @@ Result<std::unique_ptr<DnsParts>> DnsParts::open(const Settings& settings, io::R
   std::unique_ptr<DnsParts> self(new DnsParts);
   if (settings.dns_port <= 0 || settings.dns_address.starts_with("unix://")) return self;
   Impl& impl = *self->impl_;
-  impl.names = server ? make_state_name_source(*server)
+  impl.names = server ? make_state_name_source(*server, runtime)
                       : make_agent_name_source(agent.watch(), runtime, membership);
   dns::DnsServerOptions options;
   options.listen = {{settings.dns_address, static_cast<std::uint16_t>(settings.dns_port)}};

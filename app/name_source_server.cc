@@ -16,10 +16,57 @@ using RecordsPtr = std::shared_ptr<const ServiceRecords>;
 
 class StateNameSource final : public dns::NameSource {
  public:
-  StateNameSource(const server::Server& server, std::size_t max_services)
-      : server_(server), max_services_(max_services) {}
+  StateNameSource(server::Server& server, io::Runtime& runtime, std::size_t max_services)
+      : server_(server), runtime_(runtime), max_services_(max_services) {}
 
   RecordsPtr peek_service(const std::string& name) override {
+    return server_.caught_up() ? known_service(name) : nullptr;
+  }
+
+  RecordsPtr find_service(const std::string& name, int thread, dns::ServiceReady ready) override {
+    if (server_.caught_up()) return known_service(name);
+    when_caught_up(thread, [this, name, ready = std::move(ready)](const Result<void>& caught_up) {
+      if (!caught_up) return ready(caught_up.error());
+      ready(known_service(name));
+    });
+    return nullptr;
+  }
+
+  void find_node(const std::string& name, int thread, dns::NodesReady ready) override {
+    find(thread, std::move(ready), [this, name] { return node_of(name); });
+  }
+
+  void find_address(const IpAddress& address, int thread, dns::NodesReady ready) override {
+    find(thread, std::move(ready), [this, address] { return owners_of(address); });
+  }
+
+  void find_servers(int thread, dns::NodesReady ready) override {
+    find(thread, std::move(ready), [this] { return servers(); });
+  }
+
+ private:
+  using Cache = std::unordered_map<std::string, RecordsPtr>;
+
+  // After a start the state lacks what the log still replays: queries wait for it, and the DNS
+  // server's own deadline bounds how long.
+  void when_caught_up(int thread, std::function<void(Result<void>)> then) {
+    server_.wait_read(server::Consistency::Stale, [&runtime = runtime_, thread,
+                                                   then = std::move(then)](const auto& stamp) {
+      const Result<void> caught_up = stamp ? Result<void>() : Result<void>(stamp.error());
+      runtime.post(thread, [then, caught_up] { then(caught_up); });
+    });
+  }
+
+  void find(int thread, dns::NodesReady ready, std::function<std::vector<NodeRecord>()> look) {
+    if (server_.caught_up()) return ready(look());
+    when_caught_up(
+        thread, [ready = std::move(ready), look = std::move(look)](const Result<void>& caught_up) {
+          if (!caught_up) return ready(caught_up.error());
+          ready(look());
+        });
+  }
+
+  RecordsPtr known_service(const std::string& name) {
     const auto known = cache_.read([&](const Cache& cache) -> RecordsPtr {
       const auto found = cache.find(name);
       return found == cache.end() ? nullptr : found->second;
@@ -28,19 +75,15 @@ class StateNameSource final : public dns::NameSource {
     return refresh(name);
   }
 
-  RecordsPtr find_service(const std::string& name, int, dns::ServiceReady) override {
-    return peek_service(name);
-  }
-
-  void find_node(const std::string& name, int, dns::NodesReady ready) override {
+  std::vector<NodeRecord> node_of(const std::string& name) const {
     const auto row =
         server_.read([&](const server::StateStore& store) { return store.node(name); });
     std::vector<NodeRecord> nodes;
     if (row) nodes.push_back(to_node_record(*row));
-    ready(std::move(nodes));
+    return nodes;
   }
 
-  void find_address(const IpAddress& address, int, dns::NodesReady ready) override {
+  std::vector<NodeRecord> owners_of(const IpAddress& address) const {
     const auto text = address.to_string();
     std::vector<NodeRecord> owners;
     server_.read([&](const server::StateStore& store) {
@@ -50,15 +93,14 @@ class StateNameSource final : public dns::NameSource {
       for (const auto& row : store.services_by_address(text).rows)
         owners.push_back({row.service->service(), text, {}, true});
     });
-    ready(std::move(owners));
+    return owners;
   }
 
   // The instances of the service "consul" are the servers; before the leader registered them only
   // this one is known.
-  void find_servers(int thread, dns::NodesReady ready) override {
-    (void)thread;
+  std::vector<NodeRecord> servers() {
     std::vector<NodeRecord> servers;
-    const RecordsPtr known = peek_service("consul");  // not every list is kept by the cache
+    const RecordsPtr known = known_service("consul");  // not every list is kept by the cache
     for (const auto& record : known->records)
       if (record.health != dns::Health::Critical)
         servers.push_back({record.node, record.node_address, record.node_meta});
@@ -67,11 +109,8 @@ class StateNameSource final : public dns::NameSource {
       const auto address = parse_host_port(options.rpc_address);
       servers.push_back({options.node_name, address ? address->host : options.rpc_address, {}});
     }
-    ready(std::move(servers));
+    return servers;
   }
-
- private:
-  using Cache = std::unordered_map<std::string, RecordsPtr>;
 
   server::StateIndex index_of(const std::string& name) const {
     // Kept a thread, so that the key's space is too.
@@ -103,16 +142,18 @@ class StateNameSource final : public dns::NameSource {
     return records;
   }
 
-  const server::Server& server_;
+  server::Server& server_;
+  io::Runtime& runtime_;
   const std::size_t max_services_;
   SharedGuarded<Cache> cache_;
 };
 
 }  // namespace
 
-std::unique_ptr<dns::NameSource> make_state_name_source(const server::Server& server,
+std::unique_ptr<dns::NameSource> make_state_name_source(server::Server& server,
+                                                        io::Runtime& runtime,
                                                         std::size_t max_services) {
-  return std::make_unique<StateNameSource>(server, max_services);
+  return std::make_unique<StateNameSource>(server, runtime, max_services);
 }
 
 }  // namespace fyr::app

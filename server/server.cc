@@ -55,7 +55,8 @@ struct Server::Impl {
   const Instant start = now();
   std::atomic<std::uint64_t> writes{0};
   std::atomic<bool> leading{false};
-  mutable std::atomic<bool> caught_up{false};  // since start: stale reads may run
+  mutable std::atomic<bool> caught_up{false};    // since start: stale reads may run
+  mutable std::atomic<bool> catching_up{false};  // a read that would tell is on its way
 
   std::mutex callbacks_mutex;
   bool opened = false;
@@ -129,6 +130,15 @@ struct Server::Impl {
     if (!caught_up.load(std::memory_order_acquire) && node->can_read_now())
       caught_up.store(true, std::memory_order_release);
     return caught_up.load(std::memory_order_acquire);
+  }
+
+  // A follower never can_read_now(): one read, whoever asked for it, tells it too.
+  void look_whether_caught_up() const {
+    if (catching_up.exchange(true)) return;
+    node->read(raft::ReadMode::Default, [this](const Result<raft::Index>& index) {
+      if (index) caught_up.store(true, std::memory_order_release);
+      catching_up.store(false);
+    });
   }
 
   ReadStamp stale_stamp() const {
@@ -262,6 +272,12 @@ void Server::wait_read(Consistency consistency, std::function<void(Result<ReadSt
     impl->caught_up.store(true, std::memory_order_release);
     done(ReadStamp{true, Duration::zero()});
   });
+}
+
+bool Server::caught_up() const {
+  if (impl_->may_read_stale()) return true;
+  impl_->look_whether_caught_up();
+  return false;
 }
 
 Publisher& Server::publisher() {

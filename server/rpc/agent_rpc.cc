@@ -143,6 +143,10 @@ class AgentService final : public pb::AgentRpc::CallbackService {
                                       const pb::NodeStateRequest* request,
                                       pb::NodeStateResponse* response) override {
     auto* reactor = context->DefaultReactor();
+    if (!server_.caught_up()) {
+      reactor->Finish(catching_up());
+      return reactor;
+    }
     const NodeRows rows = server_.read([&](const StateStore& store) {
       return NodeRows{store.applied(), store.node_services(request->node()),
                       store.node_checks(request->node())};

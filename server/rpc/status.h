@@ -11,4 +11,9 @@ inline grpc::Status to_status(const Error& error) {
   return {static_cast<grpc::StatusCode>(to_grpc_status(error.code)), error.message};
 }
 
+// What a server says that was just started and cannot yet know what it answered before.
+inline grpc::Status catching_up() {
+  return to_status(fail(ErrorCode::Unavailable, "the server is catching up with its log"));
+}
+
 }  // namespace fyr::server

@@ -300,6 +300,7 @@ grpc::ServerWriteReactor<grpc::ByteBuffer>* WatchRpc::Impl::WatchService(
   if (!read_request(*bytes, request) || request.service().empty()) {
     return new Refusal({grpc::StatusCode::INVALID_ARGUMENT, "watch: service is missing"});
   }
+  if (!server.caught_up()) return new Refusal(catching_up());
   const std::string service = to_lower(request.service());
   if (streams->fetch_add(1) >= options.max_streams) {
     streams->fetch_sub(1);
@@ -328,6 +329,11 @@ grpc::ServerWriteReactor<grpc::ByteBuffer>* WatchRpc::Impl::WatchService(
 grpc::ServerUnaryReactor* WatchRpc::Impl::FindNodes(grpc::CallbackServerContext* context,
                                                     const pb::FindNodesRequest* request,
                                                     pb::FindNodesResponse* response) {
+  auto* reactor = context->DefaultReactor();
+  if (!server.caught_up()) {
+    reactor->Finish(catching_up());
+    return reactor;
+  }
   std::vector<NodeRow> rows = server.read([&](const StateStore& store) {
     response->set_index(store.applied());
     std::vector<NodeRow> found;
@@ -344,7 +350,6 @@ grpc::ServerUnaryReactor* WatchRpc::Impl::FindNodes(grpc::CallbackServerContext*
     return found;
   });
   for (const NodeRow& row : rows) *response->add_nodes() = *row;
-  auto* reactor = context->DefaultReactor();
   reactor->Finish(grpc::Status::OK);
   return reactor;
 }

@@ -19,24 +19,32 @@ class StateNames : public testing::Test {
   StateNames() {
     char path[] = "/tmp/fyr-names-XXXXXX";
     directory_ = mkdtemp(path);
-    server::ServerOptions options;
-    options.data_dir = directory_;
-    options.node_name = "conf1";
-    options.rpc_address = "127.0.0.1:8300";
-    options.bootstrap = true;
-    auto server = server::Server::open(options);
-    EXPECT_TRUE(server.has_value());
-    server_ = std::move(*server);
+    runtime_.start();
+    server_ = open(directory_, true);
     auto ready = std::make_shared<std::promise<void>>();
     server_->wait_read(server::Consistency::Consistent,
                        [ready](const auto&) { ready->set_value(); });
     ready->get_future().wait();
-    names_ = make_state_name_source(*server_, 4);
+    names_ = make_state_name_source(*server_, runtime_, 4);
   }
   ~StateNames() override {
     server_->stop();
+    runtime_.stop();
+    names_.reset();
     server_.reset();
     std::filesystem::remove_all(directory_);
+  }
+
+  static std::unique_ptr<server::Server> open(const std::filesystem::path& directory,
+                                              bool bootstrap) {
+    server::ServerOptions options;
+    options.data_dir = directory;
+    options.node_name = "conf1";
+    options.rpc_address = "127.0.0.1:8300";
+    options.bootstrap = bootstrap;
+    auto server = server::Server::open(options);
+    EXPECT_TRUE(server.has_value());
+    return std::move(*server);
   }
 
   void write(const pb::Command& command) {
@@ -86,6 +94,7 @@ class StateNames : public testing::Test {
     return out;
   }
 
+  io::Runtime runtime_{1};
   std::filesystem::path directory_;
   std::unique_ptr<server::Server> server_;
   std::unique_ptr<dns::NameSource> names_;
@@ -166,6 +175,42 @@ TEST_F(StateNames, ServersAreTheInstancesOfConsulElseThisOne) {
   add("s2", "10.0.0.2", "consul", "critical");
   ASSERT_THAT(ask(), SizeIs(1));
   EXPECT_EQ(servers[0].name, "s1");
+}
+
+// A member of a cluster that has not heard of the others since its start: what it holds may be
+// older than what it answered before.
+TEST_F(StateNames, NothingIsAnsweredBeforeTheServerHasCaughtUp) {
+  const auto alone = open(directory_ / "alone", false);
+  const auto names = make_state_name_source(*alone, runtime_);
+  EXPECT_FALSE(alone->caught_up());
+  EXPECT_EQ(names->peek_service("web"), nullptr);
+  std::promise<bool> service, node, owner, servers;
+  const auto tell = [](std::promise<bool>& promise) {
+    return [&promise](const auto& result) { promise.set_value(result.has_value()); };
+  };
+  EXPECT_EQ(names->find_service("web", 0, tell(service)), nullptr);
+  names->find_node("n", 0, tell(node));
+  names->find_address(*IpAddress::parse("10.0.0.1"), 0, tell(owner));
+  names->find_servers(0, tell(servers));
+  alone->stop();
+  for (auto* answered : {&service, &node, &owner, &servers})
+    EXPECT_FALSE(answered->get_future().get()) << "an error, not an empty list";
+}
+
+TEST_F(StateNames, AQueryThatCameTooEarlyIsAnsweredWhenTheServerHasCaughtUp) {
+  add("n1", "10.0.0.1", "web", "passing");
+  server_->stop();
+  names_.reset();
+  server_.reset();
+  server_ = open(directory_, true);
+  names_ = make_state_name_source(*server_, runtime_);
+  std::promise<std::size_t> found;
+  const auto at_once = names_->find_service("web", 0, [&](const auto& records) {
+    found.set_value(records ? (*records)->records.size() : 0);
+  });
+  EXPECT_EQ(at_once ? at_once->records.size() : found.get_future().get(), 1u);
+  EXPECT_TRUE(server_->caught_up());
+  EXPECT_NE(names_->peek_service("web"), nullptr);
 }
 
 }  // namespace

@@ -1,0 +1,104 @@
+// The gRPC services of a server that agents call.
+#include <grpcpp/grpcpp.h>
+
+#include <thread>
+
+#include "agent.grpc.pb.h"
+#include "server/rpc/rpc_server.h"
+#include "tests/unit/server/temporary_folder.h"
+#include "tests/unit/state/fixture.h"
+#include "watch.grpc.pb.h"
+
+namespace fyr::server {
+namespace {
+
+class Rpc : public testing::Test {
+ protected:
+  Rpc() { runtime_.start(); }
+  ~Rpc() override {
+    agent_.reset();
+    watch_.reset();
+    if (rpc_) rpc_->stop();
+    if (server_) server_->stop();
+    runtime_.stop();
+  }
+
+  // Without `bootstrap` the server knows no cluster and finds no leader.
+  void open(bool bootstrap) {
+    ServerOptions options;
+    options.data_dir = folder_.path();
+    options.node_name = "s1";
+    options.rpc_address = "127.0.0.1:1";
+    options.bootstrap = bootstrap;
+    auto server = Server::open(std::move(options));
+    ASSERT_TRUE(server) << server.error().message;
+    server_ = std::move(*server);
+    RpcServerOptions rpc_options;
+    rpc_options.listen = {{"127.0.0.1", 0}};
+    auto rpc = RpcServer::listen(rpc_options, *server_, runtime_,
+                                 [](const std::shared_ptr<io::HttpExchange>&) {});
+    ASSERT_TRUE(rpc) << rpc.error().message;
+    rpc_ = std::move(*rpc);
+    agent_ = pb::AgentRpc::NewStub(rpc_->in_process_channel());
+    watch_ = pb::WatchRpc::NewStub(rpc_->in_process_channel());
+  }
+
+  grpc::Status node_state() {
+    grpc::ClientContext context;
+    pb::NodeStateRequest request;
+    request.set_node("n");
+    pb::NodeStateResponse response;
+    return agent_->NodeState(&context, request, &response);
+  }
+  grpc::Status find_nodes() {
+    grpc::ClientContext context;
+    pb::FindNodesRequest request;
+    request.set_name("n");
+    pb::FindNodesResponse response;
+    return watch_->FindNodes(&context, request, &response);
+  }
+  // The status the stream ends with; the client goes after the first event.
+  grpc::Status first_event() {
+    grpc::ClientContext context;
+    pb::WatchRequest request;
+    request.set_service("web");
+    const auto stream = watch_->WatchService(&context, request);
+    pb::WatchEvent event;
+    if (stream->Read(&event)) {
+      context.TryCancel();
+      while (stream->Read(&event)) {
+      }
+      stream->Finish();
+      return grpc::Status::OK;
+    }
+    return stream->Finish();
+  }
+
+  io::Runtime runtime_{1};
+  TemporaryFolder folder_;
+  std::unique_ptr<Server> server_;
+  std::unique_ptr<RpcServer> rpc_;
+  std::unique_ptr<pb::AgentRpc::Stub> agent_;
+  std::unique_ptr<pb::WatchRpc::Stub> watch_;
+};
+
+TEST_F(Rpc, AServerThatHasNotCaughtUpSendsAgentsElsewhere) {
+  open(false);
+  EXPECT_FALSE(server_->caught_up());
+  EXPECT_EQ(node_state().error_code(), grpc::StatusCode::UNAVAILABLE);
+  EXPECT_EQ(find_nodes().error_code(), grpc::StatusCode::UNAVAILABLE);
+  EXPECT_EQ(first_event().error_code(), grpc::StatusCode::UNAVAILABLE);
+}
+
+TEST_F(Rpc, AServerThatLeadsAnswersAgents) {
+  open(true);
+  // Asking is enough to make it find out.
+  const Instant limit = now() + std::chrono::seconds(20);
+  while (!server_->caught_up() && now() < limit) std::this_thread::yield();
+  EXPECT_TRUE(node_state().ok());
+  EXPECT_TRUE(find_nodes().ok());
+  EXPECT_TRUE(first_event().ok());
+}
+
+}  // namespace
+}  // namespace fyr::server
