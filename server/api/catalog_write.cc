@@ -5,6 +5,7 @@
 #include "proto/registry_json.h"
 #include "server/api/parameters.h"
 #include "server/api/routes.h"
+#include "server/state/rules.h"
 
 namespace fyr::server {
 namespace {
@@ -20,10 +21,8 @@ struct Registration {
 Result<void> add_check(const json::value& value, const std::string& path, pb::Register& out) {
   auto check = decode_check(value, path, UnknownFields::Refuse);
   if (!check) return check.error();
-  const auto& status = check->status();
-  if (!status.empty() && status != "passing" && status != "warning" && status != "critical") {
-    return fail(ErrorCode::InvalidArgument,
-                path + ".Status: must be passing, warning or critical, not \"" + status + "\"");
+  if (const auto good = check_rules(*check); !good) {
+    return fail(good.error().code, path + "." + good.error().message);
   }
   *out.add_checks() = std::move(*check);
   return {};
@@ -96,9 +95,7 @@ std::string objection(const pb::Register& body) {
   if (!body.has_service()) return {};
   const auto& service = body.service();
   if (service.service().empty()) return "Must provide service name with ID";
-  if (service.port() < 0 || service.port() > 65535) {
-    return "Service.Port: must be between 0 and 65535, not " + std::to_string(service.port());
-  }
+  if (const auto good = check_rules(service); !good) return "Service." + good.error().message;
   if (service.kind() != "connect-proxy") return {};
   if (proxy_destination(service).empty()) {
     return "Proxy.DestinationServiceName must be non-empty for Connect proxy services";

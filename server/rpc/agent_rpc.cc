@@ -7,6 +7,7 @@
 #include "proto/node_digest.h"
 #include "server/rpc/forward_call.h"
 #include "server/rpc/status.h"
+#include "server/state/rules.h"
 
 namespace fyr::server {
 
@@ -35,6 +36,14 @@ Error check_item(const pb::PushRequest& request, const pb::PushItem& item) {
   }
   if (!equals_ignoring_case(node, request.node())) {
     return fail(ErrorCode::InvalidArgument, "items: node \"" + node + "\" is not the agent's own");
+  }
+  if (item.has_register_()) {
+    const pb::Register& given = item.register_();
+    if (const auto good = check_rules(given.service()); !good)
+      return fail(good.error().code, "items: Service." + good.error().message);
+    for (const pb::HealthCheck& check : given.checks())
+      if (const auto good = check_rules(check); !good)
+        return fail(good.error().code, "items: Check." + good.error().message);
   }
   return {ErrorCode::Internal, {}};
 }

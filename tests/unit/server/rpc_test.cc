@@ -100,5 +100,38 @@ TEST_F(Rpc, AServerThatLeadsAnswersAgents) {
   EXPECT_TRUE(first_event().ok());
 }
 
+// The same rules as PUT /v1/catalog/register has; a bad item fails by itself.
+TEST_F(Rpc, APushIsHeldToTheRulesOfTheCatalog) {
+  open(true);
+  const Instant limit = now() + std::chrono::seconds(20);
+  while (!server_->try_read(Consistency::Default) && now() < limit) std::this_thread::yield();
+  pb::PushRequest request;
+  request.set_node("n");
+  const auto add = [&](const pb::Command& command) {
+    *request.add_items()->mutable_register_() = command.register_();
+  };
+  add(service_command("n", "web", "web", 80));
+  add(service_command("n", "big", "big", 70000));
+  add(service_command("n", "negative", "negative", -1));
+  pb::Command odd = node_command("n");
+  add_check(odd, "c", "unwell");
+  add(odd);
+  grpc::ClientContext context;
+  pb::PushResponse response;
+  ASSERT_TRUE(agent_->Push(&context, request, &response).ok());
+  ASSERT_EQ(response.results_size(), 4);
+  EXPECT_EQ(response.results(0).code(), 0) << response.results(0).message();
+  EXPECT_EQ(response.results(1).message(),
+            "items: Service.Port: must be between 0 and 65535, not 70000");
+  EXPECT_EQ(response.results(2).message(),
+            "items: Service.Port: must be between 0 and 65535, not -1");
+  EXPECT_EQ(response.results(3).message(),
+            "items: Check.Status: must be passing, warning or critical, not \"unwell\"");
+  server_->read([](const StateStore& store) {
+    EXPECT_EQ(store.service_count(), 1u);
+    EXPECT_EQ(store.check_count(), 0u);
+  });
+}
+
 }  // namespace
 }  // namespace fyr::server
