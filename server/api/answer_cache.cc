@@ -40,6 +40,10 @@ std::shared_ptr<const std::string> Answer::gzip_body() const {
   return gzip_;
 }
 
+StateIndex AnswerCache::index(const ReadPlan& plan) const {
+  return server_.read([&](const StateStore& store) { return index_of(store, plan.topics); });
+}
+
 AnswerPtr AnswerCache::make(const ReadPlan& plan, bool pretty) const {
   StateIndex index = 1;
   auto render = server_.read([&](const StateStore& store) {
@@ -60,9 +64,7 @@ AnswerPtr AnswerCache::get(const ReadPlan& plan, bool pretty) {
   AnswerPtr answer;
   {
     std::lock_guard lock(entry->making);
-    const auto index =
-        server_.read([&](const StateStore& store) { return index_of(store, plan.topics); });
-    if (entry->answer && entry->answer->index() == index) return entry->answer;
+    if (entry->answer && entry->answer->index() == index(plan)) return entry->answer;
     answer = make(plan, pretty);
     entry->answer = answer;
   }

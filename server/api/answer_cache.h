@@ -50,6 +50,8 @@ class AnswerCache {
   explicit AnswerCache(const Server& server) : AnswerCache(server, Limits()) {}
   AnswerCache(const Server& server, Limits limits) : server_(server), limits_(limits) {}
 
+  // The index an answer made now would have: what tells a waiter whether to make it at all.
+  StateIndex index(const ReadPlan& plan) const;
   // The answer as of now.
   AnswerPtr get(const ReadPlan& plan, bool pretty);
   // Without the cache.

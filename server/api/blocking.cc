@@ -128,10 +128,11 @@ void Reads::retry_or_fail(const RequestPtr& request, const Error& error) {
 
 void Reads::evaluate(const RequestPtr& request, const ReadStamp& stamp) {
   const auto& call = request->call;
-  auto answer = cache_.get(*request->plan, call->pretty());
   const auto seen = request->params.index;
-  const bool wait = seen > 0 && answer->index() <= seen && !request->waited_for && !stopped_;
+  const bool wait =
+      seen > 0 && !request->waited_for && !stopped_ && cache_.index(*request->plan) <= seen;
   if (!wait) {
+    const auto answer = cache_.get(*request->plan, call->pretty());
     return respond(*call, *request->plan, *answer, stamp, request->consistency);
   }
   const auto duration = io::effective_wait(request->params.wait, options_.default_query_time,

@@ -70,9 +70,11 @@ void Waiters::park(io::HttpCallPtr call, std::shared_ptr<const ReadPlan> plan, S
                    Duration wait, Consistency consistency) {
   const bool pretty = call->pretty();
   auto watch = watch_for(plan, pretty);
-  // Subscribed first, read second: a change in between is not lost.
-  auto answer = cache_.get(*plan, pretty);
-  if (answer->index() > seen) {
+  // Subscribed first, read second: a change in between is not lost. An answer that nobody gets is
+  // not made: it may be a large tree of keys. A quiet plan's is what later ones are compared with.
+  AnswerPtr answer;
+  if (plan->quiet || cache_.index(*plan) > seen) answer = cache_.get(*plan, pretty);
+  if (answer && answer->index() > seen) {
     drop_if_empty(watch);
     deliver_(call, *plan, answer, consistency);
     return;
@@ -83,7 +85,7 @@ void Waiters::park(io::HttpCallPtr call, std::shared_ptr<const ReadPlan> plan, S
   waiter.call = call;
   waiter.seen = seen;
   waiter.consistency = consistency;
-  if (plan->quiet && answer->index() == seen) waiter.seen_body = answer->body();
+  if (answer && answer->index() == seen) waiter.seen_body = answer->body();
   std::weak_ptr<Watch> weak = watch;
   waiter.timer = runtime_.schedule(thread_, wait, [weak, id] {
     auto here = weak.lock();
@@ -104,6 +106,10 @@ void Waiters::park(io::HttpCallPtr call, std::shared_ptr<const ReadPlan> plan, S
 
 void Waiters::changed(const WatchPtr& watch) {
   watch->posted.store(false);
+  const auto index = cache_.index(*watch->plan);
+  if (std::all_of(watch->waiters.begin(), watch->waiters.end(),
+                  [&](const auto& waiter) { return index <= waiter.second.seen; }))
+    return drop_if_empty(watch);
   auto answer = cache_.get(*watch->plan, watch->pretty);
   std::vector<Waiter> ready;
   // Waiters that parked together hold the same bytes: compare them once.

@@ -7,6 +7,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <boost/json.hpp>
 #include <future>
 #include <map>
@@ -14,6 +15,7 @@
 
 #include "base/bytes.h"
 #include "server/api/answer_cache.h"
+#include "server/api/blocking.h"
 
 namespace fyr::server {
 namespace {
@@ -409,6 +411,46 @@ TEST_F(ApiTest, KeepsAnswersWithinItsLimits) {
   EXPECT_EQ(made, 5);
   EXPECT_EQ(cache.get(value_of("large", 30'000, made), false)->bytes(), 30'000u);
   EXPECT_LE(cache.bytes(), 20'000u);
+}
+
+// A poll on a large tree of keys costs what it waits for, not the tree.
+TEST_F(ApiTest, MakesNoAnswerForAPollThatGoesOnWaiting) {
+  std::atomic<int> made{0};
+  const ApiOptions options;
+  Reads reads(*server_, *runtime_, options);
+  io::HttpRouter router{io::RouterOptions()};
+  router.add("GET", "/counted", [&](const io::HttpCallPtr& call) {
+    ReadPlan plan;
+    plan.key = "counted";
+    plan.topics = {{TopicKind::KvPrefix, "t/"}};
+    plan.kept = false;
+    plan.fetch = [&](const StateStore&) -> std::function<Rendered()> {
+      ++made;
+      return [] { return Rendered::json("[]"); };
+    };
+    reads.serve(call, std::move(plan));
+  });
+  io::HttpServerOptions listen;
+  listen.listen = {{"127.0.0.1", 0}};
+  auto http = io::HttpServer::listen(
+      *runtime_, listen,
+      [&](std::shared_ptr<io::HttpExchange> exchange) { router.handle(exchange); });
+  ASSERT_TRUE(http) << http.error().message;
+  put("/v1/kv/t/a", "1");
+  Client c((*http)->bound().at(0).port);
+  const auto first = c.ask("GET", "/counted");
+  EXPECT_EQ(made, 1);
+  count_own_subscriptions();
+  c.send("GET", "/counted?wait=20s&index=" + std::to_string(first.index()));
+  wait_for_subscriptions(1);
+  put("/v1/kv/other", "1");
+  EXPECT_FALSE(c.answered());
+  EXPECT_EQ(made, 1);
+  put("/v1/kv/t/a", "2");
+  EXPECT_GT(c.receive().index(), first.index());
+  EXPECT_EQ(made, 2);
+  reads.stop();
+  (*http)->stop();
 }
 
 }  // namespace
