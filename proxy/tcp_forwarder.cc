@@ -248,7 +248,8 @@ bool TcpSession::move(int from, int to, Way& way, ThreadCounter& counter, char s
     return true;
   }
   if (way.eof && !way.fin_sent && way.pending.empty() && !way.pipe) {
-    ::shutdown(to, SHUT_WR);
+    // The last of the two ends goes out with the close that follows.
+    if (!reverse.fin_sent) ::shutdown(to, SHUT_WR);
     way.fin_sent = true;
     moved = true;
   }
