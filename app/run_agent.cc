@@ -1,5 +1,7 @@
 #include "app/run_agent.h"
 
+#include <sched.h>
+
 #include <algorithm>
 #include <atomic>
 #include <thread>
@@ -91,6 +93,13 @@ Result<std::vector<HostPort>> join_addresses(const std::vector<std::string>& tex
   return out;
 }
 
+// Processors this process may run on: threads beyond that only take turns.
+int usable_processors() {
+  cpu_set_t set;
+  if (::sched_getaffinity(0, sizeof set, &set) == 0) return CPU_COUNT(&set);
+  return static_cast<int>(std::thread::hardware_concurrency());
+}
+
 }  // namespace
 
 struct RunningAgent::Impl {
@@ -179,7 +188,7 @@ Result<void> RunningAgent::Impl::open(DecodedDefinitions definitions,
   auto opened = Identity::open(settings);
   if (!opened) return opened.error();
   identity = std::move(*opened);
-  const int threads = static_cast<int>(std::clamp(std::thread::hardware_concurrency(), 1u, 4u));
+  const int threads = static_cast<int>(std::clamp(usable_processors(), 1, 4));
   runtime = std::make_unique<io::Runtime>(threads);
   runtime->start();
   if (settings.server) {
