@@ -131,4 +131,12 @@ struct Message {
   MessageBody body;
 };
 
+// Said at the start of each stream; anything that does not fit closes it by name (raft.md §1).
+struct PeerIdentity {
+  std::string cluster;  // empty: belongs to none yet
+  std::uint32_t recovery_epoch = 0;
+  NodeId node{};
+  std::uint64_t incarnation = 0;
+};
+
 }  // namespace fyr::raft

@@ -19,6 +19,7 @@ ARROWS = {
     "fyr_registry_json": ["fyr_filter", "fyr_proto"],
     "fyr_node_digest": ["fyr_base", "fyr_proto"],
     "fyr_raft_core": ["fyr_base"],
+    "fyr_raft_wire": ["fyr_raft_core", "fyr_proto"],
     "fyr_raft": ["fyr_raft_core", "fyr_io", "fyr_proto"],
     "fyr_state": ["fyr_base", "fyr_proto"],
     "fyr_watch": ["fyr_state"],
@@ -42,7 +43,7 @@ ARROWS = {
 TOP = ("app", "tests")
 
 # These decide and do nothing else: no sockets, clocks, threads, files or log lines.
-PURE = {"fyr_raft_core", "fyr_state", "fyr_watch", "fyr_dns", "fyr_swim", "fyr_checks",
+PURE = {"fyr_raft_core", "fyr_raft_wire", "fyr_state", "fyr_watch", "fyr_dns", "fyr_swim", "fyr_checks",
         "fyr_proxy_core", "fyr_node_digest", "fyr_registry_json", "fyr_filter"}
 
 HEAVY = re.compile(r"(boost/(asio|beast)|grpcpp|grpc|rocksdb)/|.*\.grpc\.pb\.h$")
