@@ -370,6 +370,7 @@ Hello read(pb::RaftHello& in) {
   out.self.node = NodeId(in.from());
   out.self.incarnation = in.incarnation();
   out.to = NodeId(in.to());
+  out.address = std::move(*in.mutable_address());
   out.refused = std::move(*in.mutable_refused());
   return out;
 }
@@ -420,6 +421,7 @@ FramePieces encode_hello(std::uint64_t sequence, const Hello& hello) {
   out.set_from(hello.self.node.value);
   out.set_to(hello.to.value);
   out.set_incarnation(hello.self.incarnation);
+  out.set_address(hello.address);
   out.set_refused(hello.refused);
   return FrameWriter(sequence, frame).finish();
 }

@@ -35,7 +35,8 @@ struct Hello {
   std::uint32_t protocol_min = kProtocolMin;
   std::uint32_t protocol_max = kProtocolMax;
   PeerIdentity self;
-  NodeId to{};          // 0: whoever answers
+  NodeId to{};
+  std::string address;  // where the sender can be reached; the other may not have it in its log yet
   std::string refused;  // in an answer: a word that says why not
 };
 

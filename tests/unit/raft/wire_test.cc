@@ -172,6 +172,7 @@ TEST(RaftWire, AHelloComesBackAsItWas) {
   hello.protocol_max = 5;
   hello.self = {"00112233445566778899aabbccddeeff", 4, NodeId(77), 12};
   hello.to = NodeId(78);
+  hello.address = "10.0.0.1:8300";
   hello.refused = "wrong_cluster";
   const auto frame = through(encode_hello(1, hello), 3);
   ASSERT_TRUE(frame) << frame.error().message;
@@ -183,6 +184,7 @@ TEST(RaftWire, AHelloComesBackAsItWas) {
   EXPECT_EQ(frame->hello->self.node, NodeId(77));
   EXPECT_EQ(frame->hello->self.incarnation, 12u);
   EXPECT_EQ(frame->hello->to, NodeId(78));
+  EXPECT_EQ(frame->hello->address, "10.0.0.1:8300");
   EXPECT_EQ(frame->hello->refused, "wrong_cluster");
 }
 
