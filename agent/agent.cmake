@@ -1,7 +1,7 @@
 # The agent half of every process: drivers around the cores of checks and local.
 fyr_library(fyr_agent
   SOURCES agent.cc agent_stub.cc alias_follower.cc events.cc forward.cc local_waiters.cc
-          registrar.cc registration.cc server_picker.cc watch_client.cc watch_store.cc
+          registrar.cc registration.cc rpc_calls.cc server_picker.cc watch_client.cc watch_store.cc
           api/checks.cc api/cluster.cc api/context.cc api/events.cc api/machine.cc
           api/maintenance.cc api/self.cc api/services.cc
           checks/grpc_probe.cc checks/probes.cc checks/runner.cc

@@ -25,7 +25,7 @@ class UnaryCall final : public AgentStub::Call {
 
 struct AgentStub::Impl {
   std::shared_ptr<ChannelSource> servers;
-  RpcCalls calls;
+  const std::shared_ptr<RpcCalls> calls = std::make_shared<RpcCalls>();
 
   template <class Request, class Response, class Start>
   static std::shared_ptr<Call> call(const std::shared_ptr<Impl>& self, Request request,
@@ -40,12 +40,13 @@ struct AgentStub::Impl {
     call->request = std::move(request);
     call->stub = pb::AgentRpc::NewStub(server.channel);
     call->context.set_deadline(std::chrono::system_clock::now() + timeout);
-    if (!self->calls.add(&call->context)) {
+    if (!self->calls->add(&call->context)) {
       done(fail(ErrorCode::Stopped, "agent is stopping"));
       return nullptr;
     }
     start(*call->stub->async(), *call,
-          [self, call, server, done = std::move(done)](grpc::Status status) {
+          [self = std::shared_ptr(self), call, server,
+           done = std::move(done)](const grpc::Status& status) mutable {
             if (status.ok()) {
               done(std::move(call->response));
             } else {
@@ -54,7 +55,14 @@ struct AgentStub::Impl {
               }
               done(from_status(status));
             }
-            self->calls.remove(&call->context);
+            // Whoever stops us may go on when nothing of this is left.
+            const auto calls = self->calls;
+            calls->remove(&call->context);
+            done = nullptr;
+            call.reset();
+            server = {};
+            self.reset();
+            calls->gone();
           });
     return call;
   }
@@ -62,6 +70,7 @@ struct AgentStub::Impl {
 
 AgentStub::AgentStub(std::shared_ptr<ChannelSource> servers) : impl_(std::make_shared<Impl>()) {
   impl_->servers = std::move(servers);
+  (void)process_calls();
 }
 
 AgentStub::~AgentStub() {
@@ -69,7 +78,7 @@ AgentStub::~AgentStub() {
 }
 
 void AgentStub::stop() {
-  impl_->calls.stop();
+  impl_->calls->stop();
 }
 
 void AgentStub::push(pb::PushRequest request, std::function<void(Result<pb::PushResponse>)> done) {

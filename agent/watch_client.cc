@@ -358,6 +358,7 @@ WatchClient::WatchClient(io::Runtime& runtime, int thread, int disk_thread,
                          std::shared_ptr<ChannelSource> servers, WatchClientOptions options)
     : impl_(std::make_shared<Impl>(runtime, thread, disk_thread, std::move(servers),
                                    std::move(options))) {
+  (void)process_calls();
   if (!impl_->options.directory.empty()) {
     if (auto made = io::make_directories(impl_->options.directory); !made) {
       log::warn("agent", "last known lists are not kept: {}", made.error().message);
@@ -466,14 +467,20 @@ void WatchClient::find_nodes(const std::string& name, const std::string& address
   call->stub->async()->FindNodes(
       &call->context, &call->request, &call->response,
       [call, server, servers = impl_->servers, calls = impl_->calls,
-       done = std::move(done)](const grpc::Status& status) {
+       done = std::move(done)](const grpc::Status& status) mutable {
         if (status.ok()) {
           done(std::vector<pb::Node>(call->response.nodes().begin(), call->response.nodes().end()));
         } else {
           if (status.error_code() == grpc::StatusCode::UNAVAILABLE) servers->failed(server);
           done(from_status(status));
         }
-        calls->remove(&call->context);
+        const auto counted = std::move(calls);
+        counted->remove(&call->context);
+        done = nullptr;
+        call.reset();
+        server = {};
+        servers.reset();
+        counted->gone();
       });
 }
 

@@ -66,8 +66,10 @@ class WatchStream final : public grpc::ClientReadReactor<pb::WatchEvent> {
     // Callbacks may hold who holds us.
     on_event_ = nullptr;
     on_end_ = nullptr;
-    calls_->remove(&context_);
-    auto last = std::move(self_);
+    const auto calls = std::move(calls_);
+    calls->remove(&context_);
+    self_.reset();  // may be the end of this object
+    calls->gone();
   }
 
  private:

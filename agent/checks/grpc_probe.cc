@@ -4,6 +4,8 @@
 #include <grpcpp/grpcpp.h>
 
 #include "agent/checks/output.h"
+#include "agent/rpc_calls.h"
+#include "base/guarded.h"
 
 namespace fyr::agent {
 
@@ -60,15 +62,41 @@ struct Call {
   grpc::ByteBuffer request, response;
 };
 
-// gRPC may answer after the probe is gone; what it answers goes through the io thread, where the
-// probe says whether it still wants it.
+// gRPC may answer after the probe and even the io threads are gone: the answer passes while the
+// probe wants it, under a lock the probe's end takes too, and then goes through the io thread.
 class GrpcProbe final : public Probe {
  public:
   GrpcProbe(io::Runtime& runtime, int thread, const ProbeRequest& request,
             std::function<void(CheckResult)> done)
       : call_(std::make_shared<Call>()),
-        wanted_(std::make_shared<std::function<void(CheckResult)>>(std::move(done))) {
+        wanted_(std::make_shared<std::function<void(CheckResult)>>(std::move(done))),
+        runtime_(std::make_shared<Guarded<io::Runtime*>>(&runtime)) {
     const std::string& target = request.definition->grpc();
+    connect(target, request);
+    if (!process_calls().add(&call_->context)) return;  // the process ends
+    call_->stub->UnaryCall(&call_->context, kMethod, grpc::StubOptions(), &call_->request,
+                           &call_->response,
+                           [call = call_, target, post_to = runtime_, thread,
+                            wanted = std::weak_ptr(wanted_)](const grpc::Status& status) mutable {
+                             CheckResult result = judge(*call, target, status);
+                             post_to->with([&](io::Runtime* threads) {
+                               if (!threads) return;
+                               threads->post(thread, [wanted, result = std::move(result)] {
+                                 if (auto report = wanted.lock()) (*report)(result);
+                               });
+                             });
+                             process_calls().remove(&call->context);
+                             call.reset();
+                             process_calls().gone();
+                           });
+  }
+  ~GrpcProbe() override {
+    runtime_->with([](io::Runtime*& runtime) { runtime = nullptr; });
+    call_->context.TryCancel();
+  }
+
+ private:
+  void connect(const std::string& target, const ProbeRequest& request) {
     const auto slash = target.find('/');
     const std::string address = target.substr(0, slash);
     const std::string service = slash == std::string::npos ? "" : target.substr(slash + 1);
@@ -85,21 +113,8 @@ class GrpcProbe final : public Probe {
     call_->stub = std::make_unique<grpc::GenericStub>(call_->channel);
     call_->request = encode_request(service);
     call_->context.set_deadline(std::chrono::system_clock::now() + request.timeout);
-    call_->stub->UnaryCall(&call_->context, kMethod, grpc::StubOptions(), &call_->request,
-                           &call_->response,
-                           [call = call_, target, &runtime, thread,
-                            wanted = std::weak_ptr(wanted_)](const grpc::Status& status) {
-                             if (wanted.expired())
-                               return;  // nobody waits, and the threads may be gone
-                             CheckResult result = judge(*call, target, status);
-                             runtime.post(thread, [call, wanted, result = std::move(result)] {
-                               if (auto report = wanted.lock()) (*report)(result);
-                             });
-                           });
   }
-  ~GrpcProbe() override { call_->context.TryCancel(); }
 
- private:
   static CheckResult judge(const Call& call, const std::string& target,
                            const grpc::Status& status) {
     if (!status.ok()) {
@@ -114,6 +129,7 @@ class GrpcProbe final : public Probe {
 
   const std::shared_ptr<Call> call_;
   const std::shared_ptr<std::function<void(CheckResult)>> wanted_;
+  const std::shared_ptr<Guarded<io::Runtime*>> runtime_;  // null when the probe has ended
 };
 
 }  // namespace
