@@ -1,5 +1,5 @@
 // Calls on their way, so that stopping can end them: cancel all, then wait until the last callback
-// has returned and what it held is gone. Only for the files of this folder: names gRPC types.
+// has returned and what it held is gone. For the drivers of agent/ alone: names gRPC types.
 //
 // Threading: any thread; stop() not from a gRPC thread.
 #pragma once
