@@ -1,12 +1,9 @@
 // Calls on their way, so that stopping can end them: cancel all, then wait until the last callback
-// has returned and what it held is gone. For the drivers of agent/ alone: names gRPC types.
+// has returned and what it held is gone. gRPC headers stay out.
 //
 // Threading: any thread; stop() not from a gRPC thread.
 #pragma once
 
-#include <grpcpp/client_context.h>
-
-#include <chrono>
 #include <condition_variable>
 #include <cstddef>
 #include <memory>
@@ -14,6 +11,11 @@
 #include <set>
 
 #include "base/error.h"
+
+namespace grpc {
+class ClientContext;
+class Status;
+}  // namespace grpc
 
 namespace fyr::agent {
 
@@ -37,12 +39,7 @@ class RpcCalls {
     std::lock_guard lock(mutex_);
     if (--open_ == 0) empty_.notify_all();
   }
-  void stop() {
-    std::unique_lock lock(mutex_);
-    stopped_ = true;
-    for (grpc::ClientContext* context : contexts_) context->TryCancel();
-    empty_.wait_for(lock, std::chrono::seconds(5), [this] { return open_ == 0; });
-  }
+  void stop();
 
  private:
   std::mutex mutex_;
@@ -60,29 +57,6 @@ class RpcCalls {
 // The calls are those nobody else counts: runs of checks, which outlive their probe.
 RpcCalls& process_calls();
 
-inline Error from_status(const grpc::Status& status) {
-  const auto code = [&] {
-    switch (status.error_code()) {
-      case grpc::StatusCode::UNAVAILABLE:
-      case grpc::StatusCode::CANCELLED:
-        return ErrorCode::Unavailable;
-      case grpc::StatusCode::DEADLINE_EXCEEDED:
-        return ErrorCode::Timeout;
-      case grpc::StatusCode::INVALID_ARGUMENT:
-        return ErrorCode::InvalidArgument;
-      case grpc::StatusCode::PERMISSION_DENIED:
-        return ErrorCode::PermissionDenied;
-      case grpc::StatusCode::RESOURCE_EXHAUSTED:
-        return ErrorCode::ResourceExhausted;
-      case grpc::StatusCode::NOT_FOUND:
-        return ErrorCode::NotFound;
-      case grpc::StatusCode::UNIMPLEMENTED:
-        return ErrorCode::Unsupported;
-      default:
-        return ErrorCode::Internal;
-    }
-  }();
-  return Error{code, status.error_message()};
-}
+Error from_status(const grpc::Status& status);
 
 }  // namespace fyr::agent
