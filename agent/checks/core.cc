@@ -9,6 +9,7 @@ namespace fyr::agent {
 namespace {
 
 constexpr Duration kFirstRunAfterRestart = std::chrono::seconds(2);
+constexpr Duration kReapAgain = std::chrono::seconds(30);
 
 std::string expired_text(const std::string& last_output) {
   std::string text = "TTL expired";
@@ -89,6 +90,7 @@ void CheckCore::start(Instant now, CheckStart input, CheckOutput& out) {
         now +
         Duration(static_cast<Duration::rep>(static_cast<double>(first.count()) * input.spread));
   }
+  reap_at_.reset();  // it was set without the time spent critical before
   set_status(now, status_);
 }
 
@@ -134,9 +136,8 @@ void CheckCore::tick(Instant now, CheckOutput& out) {
     expires_.reset();
     publish(now, CheckStatus::Critical, expired_text(output_), out);
   }
-  if (reap_at_ && now >= *reap_at_ && !reaped_) {
-    reaped_ = true;
-    reap_at_.reset();
+  if (reap_at_ && now >= *reap_at_) {
+    reap_at_ = now + kReapAgain;  // this check goes with its service; until then it is not done
     out.deregister = true;
   }
 }
@@ -156,7 +157,7 @@ void CheckCore::set_status(Instant now, CheckStatus status) {
     return;
   }
   if (!critical_since_) critical_since_ = now;
-  if (rules_.deregister_after > Duration::zero() && !reaped_) {
+  if (rules_.deregister_after > Duration::zero() && !reap_at_) {
     reap_at_ =
         *critical_since_ + std::max(rules_.deregister_after - critical_before_, Duration::zero());
   }

@@ -69,9 +69,9 @@ struct CheckPublished {
 };
 
 struct CheckOutput {
-  bool run = false;                         // start a run now
-  bool deregister = false;                  // remove the service; said once
-  std::uint64_t slots_skipped = 0;          // overruns since the last output
+  bool run = false;                 // start a run now
+  bool deregister = false;          // remove the service; said again every 30 s until it is gone
+  std::uint64_t slots_skipped = 0;  // overruns since the last output
   std::optional<CheckPublished> published;  // status or output to show from now on
 };
 
@@ -105,7 +105,6 @@ class CheckCore {
   std::optional<Instant> critical_since_;
   Duration critical_before_{};  // in the lives before this one
   std::optional<Instant> reap_at_;
-  bool reaped_ = false;
 };
 
 // How long a status outlives a stopped agent: max(30 s, 3 x interval).

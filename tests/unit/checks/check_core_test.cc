@@ -230,7 +230,7 @@ TEST(CheckRestart, GraceIsThreeIntervalsOfSlowChecks) {
   EXPECT_EQ(restart_grace(minutes(5)), minutes(15));
 }
 
-TEST(CheckReaping, RemovesTheServiceOnceAfterTheTimeCritical) {
+TEST(CheckReaping, RemovesTheServiceAfterTheTimeCriticalAndAsksAgainUntilItIsGone) {
   CheckRules rules = every(seconds(10));
   rules.deregister_after = minutes(1);
   CheckCore core(rules);
@@ -240,6 +240,11 @@ TEST(CheckReaping, RemovesTheServiceOnceAfterTheTimeCritical) {
   EXPECT_FALSE(core.step(at + seconds(59), CheckTick{}).deregister);
   EXPECT_TRUE(core.step(at + seconds(60), CheckTick{}).deregister);
   EXPECT_FALSE(core.step(at + seconds(61), CheckTick{}).deregister);
+  core.step(at + seconds(70), CheckResult{CheckStatus::Critical, {}});
+  EXPECT_FALSE(core.step(at + seconds(89), CheckTick{}).deregister);
+  EXPECT_TRUE(core.step(at + seconds(90), CheckTick{}).deregister);
+  core.step(at + seconds(100), CheckResult{CheckStatus::Passing, {}});
+  EXPECT_FALSE(core.step(at + seconds(130), CheckTick{}).deregister);
 }
 
 TEST(CheckReaping, ARecoveryStartsTheTimeAnew) {
