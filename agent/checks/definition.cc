@@ -34,6 +34,22 @@ Error refuse(std::string text) {
   return fail(ErrorCode::InvalidArgument, std::move(text));
 }
 
+// Better refused than critical for ever.
+Result<void> check_supported(const std::vector<CheckKind>& kinds) {
+  for (const CheckKind kind : kinds) {
+    const char* field = nullptr;
+    if (kind == CheckKind::Udp) field = "UDP";
+    if (kind == CheckKind::H2Ping) field = "H2PING";
+    if (kind == CheckKind::OsService) field = "OSService";
+    if (kind == CheckKind::Docker) field = "DockerContainerID";
+    if (!field) continue;
+    return refuse(std::string(field) +
+                  ": this kind of check is not supported; use HTTP, TCP, GRPC," +
+                  " Args, TTL or AliasService");
+  }
+  return {};
+}
+
 Result<void> check_times(const pb::CheckDefinition& definition,
                          const std::vector<CheckKind>& kinds) {
   const bool alias = !kinds.empty() && kinds.front() == CheckKind::Alias;
@@ -112,6 +128,7 @@ Result<CheckPlan> plan_check(const pb::CheckDefinition& definition) {
     return refuse("more than one kind of check: " + std::string(to_string(kinds[0])) + " and " +
                   std::string(to_string(kinds[1])));
   }
+  if (auto ok = check_supported(kinds); !ok) return ok.error();
   if (auto ok = check_times(definition, kinds); !ok) return ok.error();
   if (auto ok = check_numbers(definition); !ok) return ok.error();
 

@@ -6,6 +6,7 @@
 #include "agent/checks/grpc_probe.h"
 #include "agent/checks/output.h"
 #include "base/bytes.h"
+#include "base/check.h"
 #include "base/io/http_client.h"
 #include "base/io/process.h"
 
@@ -208,19 +209,6 @@ class ScriptProbe final : public Probe {
   std::unique_ptr<io::Process> process_;
 };
 
-// ---- kinds this build does not run -------------------------------------------------------------
-
-class UnsupportedProbe final : public Probe {
- public:
-  UnsupportedProbe(io::Runtime& runtime, int thread, CheckKind kind, Done done)
-      : timer_(runtime.schedule(thread, Duration::zero(), [kind, done = std::move(done)] {
-          done(critical(std::string(to_string(kind)) + " checks are not supported by this build"));
-        })) {}
-
- private:
-  io::Timer timer_;
-};
-
 }  // namespace
 
 std::unique_ptr<Probe> start_probe(io::Runtime& runtime, int thread, const ProbeRequest& request,
@@ -238,7 +226,8 @@ std::unique_ptr<Probe> start_probe(io::Runtime& runtime, int thread, const Probe
     case CheckKind::Grpc:
       return start_grpc_probe(runtime, thread, request, std::move(done));
     default:
-      return std::make_unique<UnsupportedProbe>(runtime, thread, request.kind, std::move(done));
+      CHECK(false);  // plan_check lets no other kind run
+      return nullptr;
   }
 }
 

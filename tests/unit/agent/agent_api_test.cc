@@ -271,20 +271,21 @@ TEST_F(LonelyAgent, RunsHttpAndTcpChecks) {
   put("/v1/agent/check/register", R"({"Name":"open","TCP":")" + address + R"(","Interval":"1s"})");
   put("/v1/agent/check/register", R"({"Name":"shut","TCP":"127.0.0.1:1","Interval":"1s",)"
                                   R"("Status":"passing"})");
-  put("/v1/agent/check/register",
-      R"({"Name":"h2","H2PING":"127.0.0.1:1","Interval":"1s","Status":"passing"})");
+  const Reply refused =
+      put("/v1/agent/check/register", R"({"Name":"h2","H2PING":"127.0.0.1:1","Interval":"1s"})");
+  EXPECT_EQ(refused.status, 400);
+  EXPECT_NE(refused.body.find("H2PING: "), std::string::npos) << refused.body;
+  EXPECT_EQ(status_of("h2"), "(none)");
   EXPECT_TRUE(eventually([&] {
     return status_of("good") == "passing" && status_of("busy") == "warning" &&
            output_of("bad") != "" && status_of("led") == "passing" && output_of("not-led") != "" &&
-           status_of("open") == "passing" && status_of("shut") == "critical" &&
-           status_of("h2") == "critical";
+           status_of("open") == "passing" && status_of("shut") == "critical";
   }));
   EXPECT_EQ(output_of("good"),
             "HTTP GET http://" + address + "/200: 200 OK Output: as asked by Consul Health Check");
   EXPECT_EQ(status_of("bad"), "critical");
   EXPECT_EQ(status_of("not-led"), "critical");
   EXPECT_EQ(output_of("open"), "TCP connect " + address + ": Success");
-  EXPECT_EQ(output_of("h2"), "h2ping checks are not supported by this build");
   (*server)->stop();
 }
 

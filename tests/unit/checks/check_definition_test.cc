@@ -73,14 +73,23 @@ TEST(CheckDefinition, DefaultTimeoutsDependOnTheKind) {
   EXPECT_TRUE(plan_check(script)->slow_timeout);
 }
 
-TEST(CheckDefinition, DockerWithArgumentsIsOneKind) {
-  pb::CheckDefinition docker;
-  docker.set_docker_container_id("x");
-  docker.add_script_args("/bin/true");
-  docker.set_interval_ns(kSecond);
-  ASSERT_TRUE(plan_check(docker));
-  EXPECT_EQ(plan_check(docker)->kind, CheckKind::Docker);
-  EXPECT_TRUE(runs_programs(CheckKind::Docker));
+TEST(CheckDefinition, KindsThatCannotRunAreRefusedByTheNameOfTheirField) {
+  const auto refused_field = [](auto set) {
+    pb::CheckDefinition definition;
+    definition.set_interval_ns(kSecond);
+    set(definition);
+    const std::string text = refusal(definition);
+    EXPECT_NE(text.find("not supported"), std::string::npos) << text;
+    return text.substr(0, text.find(':'));
+  };
+  EXPECT_EQ(refused_field([](auto& d) { d.set_udp("127.0.0.1:1"); }), "UDP");
+  EXPECT_EQ(refused_field([](auto& d) { d.set_h2ping("127.0.0.1:1"); }), "H2PING");
+  EXPECT_EQ(refused_field([](auto& d) { d.set_os_service("cron"); }), "OSService");
+  EXPECT_EQ(refused_field([](auto& d) {
+              d.set_docker_container_id("x");
+              d.add_script_args("/bin/true");
+            }),
+            "DockerContainerID");
 }
 
 TEST(CheckDefinition, IdsOfTheHouseAreReserved) {
