@@ -147,6 +147,15 @@ Result<State> read_state(const std::string& text) {
   return state;
 }
 
+// A process that was killed while it wrote leaves these; nobody else writes here now.
+void remove_leftovers(const fs::path& folder) {
+  auto names = io::list_files(folder);
+  if (!names) return;
+  for (const std::string& name : *names) {
+    if (name.find(".tmp-") != std::string::npos) (void)io::remove_file(folder / name);
+  }
+}
+
 // Reads every file of a folder; those that do not read are set aside.
 Result<void> for_each_file(const fs::path& folder, std::vector<std::string>& set_aside,
                            const std::function<Result<void>(const std::string& text)>& use) {
@@ -172,6 +181,7 @@ Result<Persistence> Persistence::open(fs::path data_dir) {
   if (self.off()) return self;
   for (const char* folder : {kServices, kChecks, kStates}) {
     if (auto made = io::make_directories(self.root_ / folder); !made) return made.error();
+    remove_leftovers(self.root_ / folder);
   }
   return self;
 }

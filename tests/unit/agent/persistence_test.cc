@@ -87,6 +87,20 @@ TEST(Persistence, RemovedItemsStayRemoved) {
 }
 
 // Every way to cut or change a byte of the file must be noticed.
+TEST(Persistence, WhatAKilledProcessLeftHalfWrittenIsRemovedAtTheStart) {
+  Folder folder;
+  ASSERT_TRUE(Persistence::open(folder.path()));
+  for (const char* name : {"services", "checks", "checks/state"}) {
+    std::ofstream(folder.path() / name / "0123.tmp-0123456789ab") << "{";
+    std::ofstream(folder.path() / name / "4567.bad") << "{";
+  }
+  ASSERT_TRUE(Persistence::open(folder.path()));
+  for (const char* name : {"services", "checks", "checks/state"}) {
+    EXPECT_FALSE(fs::exists(folder.path() / name / "0123.tmp-0123456789ab")) << name;
+    EXPECT_TRUE(fs::exists(folder.path() / name / "4567.bad")) << name;
+  }
+}
+
 TEST(Persistence, ATornOrChangedFileIsSetAsideAndTheOthersAreRead) {
   Folder folder;
   auto disk = Persistence::open(folder.path());
