@@ -1,5 +1,7 @@
 #include "raft/identity_file.h"
 
+#include <charconv>
+
 #include "base/bytes.h"
 #include "base/io/file.h"
 
@@ -20,6 +22,10 @@ Result<void> write_identity(const std::filesystem::path& path, const Identity& i
   std::string text(kFirstLine);
   text += "node " + number(identity.node.value) + "\n";
   if (!identity.cluster.empty()) text += "cluster " + identity.cluster + "\n";
+  // Absent while it is 0: folders of earlier versions have none.
+  if (identity.recovery_epoch != 0) {
+    text += "epoch " + std::to_string(identity.recovery_epoch) + "\n";
+  }
   text += std::string("state ") + (identity.ready ? "ready" : "preparing") + "\n";
   std::string crc;
   append_be32(crc, crc32c(text));
@@ -50,6 +56,11 @@ Result<Identity> read_identity(const std::filesystem::path& path) {
       out.node = NodeId(read_be64(*bytes));
     } else if (line.starts_with("cluster ")) {
       out.cluster = line.substr(8);
+    } else if (line.starts_with("epoch ")) {
+      const std::string_view digits = line.substr(6);
+      const auto parsed =
+          std::from_chars(digits.data(), digits.data() + digits.size(), out.recovery_epoch);
+      if (parsed.ec != std::errc() || parsed.ptr != digits.data() + digits.size()) return damaged();
     } else if (line.starts_with("state ")) {
       out.ready = line == "state ready";
     }

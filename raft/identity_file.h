@@ -6,6 +6,7 @@
 // end: nothing was acknowledged and the rest of the folder may be made again.
 #pragma once
 
+#include <cstdint>
 #include <filesystem>
 #include <string>
 
@@ -18,6 +19,7 @@ struct Identity {
   NodeId node{};
   std::string cluster;  // 32 hex digits, made at bootstrap; empty: of no cluster yet
   bool ready = false;
+  std::uint32_t recovery_epoch = 0;  // raised by a forced recovery (raft.md §12)
 };
 
 Result<void> write_identity(const std::filesystem::path& path, const Identity& identity);

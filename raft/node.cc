@@ -269,35 +269,20 @@ class NodeImpl final : public Node {
   std::thread thread_;
 };
 
-Result<void> check_state(const RecoveredState& recovered, Index applied,
-                         const std::filesystem::path& directory) {
-  if (applied > recovered.last) {
-    return fail(ErrorCode::Corrupt, directory.string() + ": the state has applied entry " +
-                                        std::to_string(applied.value) + ", the log ends at " +
-                                        std::to_string(recovered.last.value));
-  }
-  if (applied < recovered.base.index) {
-    return fail(ErrorCode::Corrupt, directory.string() + ": the state ends at entry " +
-                                        std::to_string(applied.value) + ", the log starts at " +
-                                        std::to_string(recovered.base.index.value + 1));
-  }
-  return {};
-}
-
 }  // namespace
 
 Result<std::unique_ptr<Node>> Node::open(NodeOptions options, StateMachine& machine) {
-  auto storage = RocksStorage::open({.directory = options.directory,
-                                     .bootstrap = options.bootstrap,
-                                     .name = options.name,
-                                     .address = options.address});
+  auto storage =
+      RocksStorage::open({.directory = options.directory,
+                          .bootstrap = options.bootstrap,
+                          .name = options.name,
+                          .address = options.address,
+                          .members = {},
+                          .state = LogPosition{machine.applied(), machine.applied_term()}});
   if (!storage) return storage.error();
   RecoveredState recovered = (*storage)->take_recovered();
   recovered.applied = machine.applied();
   recovered.durable_applied = std::min(machine.durable_applied(), machine.applied());
-  if (auto done = check_state(recovered, recovered.applied, options.directory); !done) {
-    return done.error();
-  }
   log::info("raft", "{}: entries {} to {}, state at {}", options.directory.string(),
             recovered.base.index.value + 1, recovered.last.value, recovered.applied.value);
   return std::unique_ptr<Node>(

@@ -43,6 +43,26 @@ class StateMachine {
   virtual Index durable_applied() const = 0;
   // Makes everything applied so far durable; called when the log wants to shrink.
   virtual void flush() = 0;
+
+  // ---- snapshots (raft.md §8): copies of the whole state -----------------------------------
+  // A machine that has none leaves these as they are.
+
+  // Term of the entry applied(); 0: not known.
+  virtual Term applied_term() const { return {}; }
+  // Copies the state as it is now into `directory`, which must not exist yet. Returns its position
+  // as read back from the copy. Apply thread, between batches; files need not be synced.
+  virtual Result<LogPosition> checkpoint(const std::filesystem::path& directory) {
+    return fail(ErrorCode::Unsupported, directory.string() + ": this state has no snapshots");
+  }
+  // Opens and checks such a copy as the next state beside the live one, durably, so that after the
+  // install in Storage::write either one may be the node's at the next start. Takes long; any
+  // thread. The folder may be removed afterwards. A second call forgets the first.
+  virtual Result<LogPosition> prepare(const std::filesystem::path& directory) {
+    return fail(ErrorCode::Unsupported, directory.string() + ": this state has no snapshots");
+  }
+  virtual void drop_prepared() {}
+  // The prepared state, installed durably by now, becomes the live one. Apply thread.
+  virtual void activate() {}
 };
 
 struct Status {

@@ -37,12 +37,6 @@ struct CoreConfig {
   RetentionLimits retention{};
 };
 
-struct LogPosition {
-  Index index{};
-  Term term{};
-  auto operator<=>(const LogPosition&) const = default;
-};
-
 // The log up to `index` is gone; what must be known of it stays.
 struct LogBase {
   Index index{};

@@ -6,6 +6,9 @@
 #include <rocksdb/table.h>
 #include <rocksdb/write_batch.h>
 
+#include <algorithm>
+#include <mutex>
+
 #include "base/bytes.h"
 #include "base/check.h"
 #include "base/io/file.h"
@@ -17,6 +20,7 @@ constexpr char kVersion = 1;
 constexpr std::size_t kHeaderBytes = 1 + 8 + 1 + 4;
 constexpr char kBaseKey[] = "base";
 constexpr char kLastKey[] = "last";
+constexpr char kInstallKey[] = "install_marker";
 
 std::string key_of(Index index) {
   std::string out;
@@ -64,6 +68,15 @@ std::string encode_base(const LogBase& base) {
   return with_crc(std::move(out));
 }
 
+std::optional<LogBase> decode_base(std::string_view value) {
+  const auto bytes = without_crc(value);
+  if (!bytes || bytes->size() < 17 || bytes->front() != kVersion) return std::nullopt;
+  auto configuration = decode_configuration(bytes->substr(17));
+  if (!configuration) return std::nullopt;
+  return LogBase{Index(read_be64(bytes->substr(1))), Term(read_be64(bytes->substr(9))),
+                 std::move(*configuration)};
+}
+
 std::string encode_last(Index index, Term term) {
   std::string out;
   append_be64(out, index.value);
@@ -85,8 +98,9 @@ rocksdb::ColumnFamilyOptions family_options() {
   return out;
 }
 
-rocksdb::DBOptions db_options() {
+rocksdb::DBOptions db_options(rocksdb::Env* env) {
   rocksdb::DBOptions out;
+  if (env != nullptr) out.env = env;
   out.create_if_missing = true;
   out.create_missing_column_families = true;
   out.paranoid_checks = true;
@@ -119,6 +133,10 @@ struct RocksLog::Impl {
   LogBase base;
   Index last{};
   Term last_term{};
+  std::optional<Install> install;
+  mutable std::mutex configurations_mutex;
+  // In force from that index on, the base's first; guarded by configurations_mutex.
+  std::vector<std::pair<Index, Configuration>> configurations;
   rocksdb::WriteBatch batch;  // reused for its buffer
   std::string header;
 
@@ -133,14 +151,19 @@ struct RocksLog::Impl {
     return fail(ErrorCode::Corrupt, directory.string() + ": " + what);
   }
   Error failed(const rocksdb::Status& status) const {
-    const ErrorCode code = status.IsCorruption() ? ErrorCode::Corrupt : ErrorCode::Internal;
-    return fail(code, directory.string() + ": " + status.ToString());
+    // A file that is not there was there once.
+    const bool corrupt = status.IsCorruption() || status.IsPathNotFound();
+    return fail(corrupt ? ErrorCode::Corrupt : ErrorCode::Internal,
+                directory.string() + ": " + status.ToString());
   }
   Result<void> read_meta();
   Result<Entry> decode(Index index, std::string_view value) const;
   Result<void> commit();
   Result<void> commit_entries();
   void put(const Entry& entry);
+  // What is known of configurations, after the entries >= from went away, or those <= base.
+  void forget_configurations_from(Index from);
+  void rebase_configurations();
 };
 
 RocksLog::RocksLog(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
@@ -152,14 +175,33 @@ Term RocksLog::last_term() const {
   return impl_->last_term;
 }
 
-Result<std::unique_ptr<RocksLog>> RocksLog::open(const std::filesystem::path& directory) {
+const LogBase& RocksLog::base() const {
+  return impl_->base;
+}
+const std::optional<RocksLog::Install>& RocksLog::pending_install() const {
+  return impl_->install;
+}
+Configuration RocksLog::newest_configuration() const {
+  std::lock_guard lock(impl_->configurations_mutex);
+  return impl_->configurations.back().second;
+}
+Configuration RocksLog::configuration_at(Index index) const {
+  std::lock_guard lock(impl_->configurations_mutex);
+  const auto& all = impl_->configurations;
+  auto after = std::ranges::upper_bound(all, index, {}, [](const auto& c) { return c.first; });
+  return after == all.begin() ? Configuration{} : std::prev(after)->second;
+}
+
+Result<std::unique_ptr<RocksLog>> RocksLog::open(const std::filesystem::path& directory,
+                                                 rocksdb::Env* env) {
   auto impl = std::make_unique<Impl>();
   impl->directory = directory;
   const std::vector<rocksdb::ColumnFamilyDescriptor> families = {
       {rocksdb::kDefaultColumnFamilyName, family_options()}, {"meta", family_options()}};
   std::vector<rocksdb::ColumnFamilyHandle*> handles;
   rocksdb::DB* db = nullptr;
-  const auto status = rocksdb::DB::Open(db_options(), directory.string(), families, &handles, &db);
+  const auto status =
+      rocksdb::DB::Open(db_options(env), directory.string(), families, &handles, &db);
   if (!status.ok()) return impl->failed(status);
   impl->db.reset(db);
   impl->entries = handles[0];
@@ -174,14 +216,9 @@ Result<void> RocksLog::Impl::read_meta() {
   std::string value;
   auto status = db->Get({}, meta, kBaseKey, &value);
   if (status.ok()) {
-    const auto bytes = without_crc(value);
-    if (!bytes || bytes->size() < 17 || bytes->front() != kVersion) {
-      return damaged("the description of the log's start is damaged");
-    }
-    auto configuration = decode_configuration(bytes->substr(17));
-    if (!configuration) return damaged(configuration.error().message);
-    base = {Index(read_be64(bytes->substr(1))), Term(read_be64(bytes->substr(9))),
-            std::move(*configuration)};
+    auto found = decode_base(value);
+    if (!found) return damaged("the description of the log's start is damaged");
+    base = std::move(*found);
   } else if (!status.IsNotFound()) {
     return failed(status);
   }
@@ -197,7 +234,26 @@ Result<void> RocksLog::Impl::read_meta() {
     return failed(status);
   }
   if (last < base.index) return damaged("the log ends before it starts");
+  configurations.assign(1, {base.index, base.configuration});
+  status = db->Get({}, meta, kInstallKey, &value);
+  if (status.IsNotFound()) return {};
+  if (!status.ok()) return failed(status);
+  auto marked = value.size() < 8 ? std::nullopt : decode_base(std::string_view(value).substr(8));
+  if (!marked) return damaged("the mark of an install is damaged");
+  install = Install{read_be64(value), std::move(*marked)};
   return {};
+}
+
+void RocksLog::Impl::forget_configurations_from(Index from) {
+  std::lock_guard lock(configurations_mutex);
+  while (configurations.size() > 1 && configurations.back().first >= from)
+    configurations.pop_back();
+}
+
+void RocksLog::Impl::rebase_configurations() {
+  std::lock_guard lock(configurations_mutex);
+  std::erase_if(configurations, [&](const auto& c) { return c.first <= base.index; });
+  configurations.insert(configurations.begin(), {base.index, base.configuration});
 }
 
 Result<Entry> RocksLog::Impl::decode(Index index, std::string_view value) const {
@@ -229,6 +285,8 @@ Result<RecoveredState> RocksLog::recover() {
   rocksdb::ReadOptions options;
   options.fill_cache = false;
   options.verify_checksums = true;
+  impl_->rebase_configurations();
+  impl_->forget_configurations_from(impl_->base.index.next());
   const std::unique_ptr<rocksdb::Iterator> it(impl_->db->NewIterator(options, impl_->entries));
   Index expected = impl_->base.index.next();
   Term term = impl_->base.term;
@@ -246,6 +304,10 @@ Result<RecoveredState> RocksLog::recover() {
     if (entry->type == EntryType::Config) {
       auto configuration = decode_configuration(*entry->data);
       if (!configuration) return impl_->damaged(configuration.error().message);
+      {
+        std::lock_guard lock(impl_->configurations_mutex);
+        impl_->configurations.emplace_back(expected, *configuration);
+      }
       out.configurations.emplace_back(expected, std::move(*configuration));
     }
     out.entry_bytes.push_back(entry_cost(*entry));
@@ -272,6 +334,11 @@ void RocksLog::Impl::put(const Entry& entry) {
   CHECK(status.ok());
   last = entry.index;
   last_term = entry.term;
+  if (entry.type != EntryType::Config) return;
+  auto configuration = decode_configuration(data);
+  CHECK_MSG(configuration, "a configuration entry that is none");
+  std::lock_guard lock(configurations_mutex);
+  configurations.emplace_back(entry.index, std::move(*configuration));
 }
 
 Result<void> RocksLog::Impl::commit() {
@@ -312,6 +379,7 @@ Result<void> RocksLog::write(std::span<const PersistBatch> batches) {
       CHECK(status.ok());
       impl.last = kept;
       impl.last_term = *term;
+      impl.forget_configurations_from(one.truncate_from);
       changed = true;
     }
     for (const Entry& entry : one.entries) impl.put(entry);
@@ -331,12 +399,90 @@ Result<void> RocksLog::compact(const LogBase& base) {
   // Synced before any file goes: an older base must not come back without its entries.
   if (auto done = impl.commit(); !done) return done;
   impl.base = base;
+  impl.rebase_configurations();
   const rocksdb::Slice first(begin);
   const rocksdb::Slice last(end);
   const auto status =
       rocksdb::DeleteFilesInRange(impl.db.get(), impl.entries, &first, &last, false);
   if (!status.ok()) return impl.failed(status);
   return {};
+}
+
+// ---- snapshots and repair ---------------------------------------------------------------------
+
+Result<void> RocksLog::begin_install(const Install& install) {
+  std::string value;
+  append_be64(value, install.generation);
+  value += encode_base(install.base);
+  CHECK(impl_->batch.Put(impl_->meta, kInstallKey, value).ok());
+  if (auto done = impl_->commit(); !done) return done;
+  impl_->install = install;
+  return {};
+}
+
+Result<void> RocksLog::cancel_install() {
+  CHECK(impl_->batch.Delete(impl_->meta, kInstallKey).ok());
+  if (auto done = impl_->commit(); !done) return done;
+  impl_->install.reset();
+  return {};
+}
+
+bool RocksLog::holds(LogPosition position) const {
+  if (position.index < impl_->base.index || position.index > impl_->last) return false;
+  const auto term = term_of(position.index);
+  return term && *term == position.term;
+}
+
+Result<void> RocksLog::finish_install(const LogBase& base) {
+  Impl& impl = *impl_;
+  const bool keeps = holds({base.index, base.term});
+  const Index upto = keeps ? base.index : std::max(impl.last, base.index);
+  const std::string end = key_of(upto.next());
+  CHECK(impl.batch.DeleteRange(impl.entries, key_of(Index{}), end).ok());
+  CHECK(impl.batch.Put(impl.meta, kBaseKey, encode_base(base)).ok());
+  CHECK(impl.batch.Delete(impl.meta, kInstallKey).ok());
+  if (!keeps) {
+    impl.last = base.index;
+    impl.last_term = base.term;
+    impl.forget_configurations_from(Index{});
+  }
+  impl.base = base;
+  if (auto done = impl.commit_entries(); !done) return done;
+  impl.install.reset();
+  impl.rebase_configurations();
+  return {};
+}
+
+Result<void> RocksLog::start_at(const LogBase& base) {
+  CHECK(impl_->last == Index{});
+  return finish_install(base);
+}
+
+Result<void> RocksLog::salvage(
+    const std::function<Result<void>(std::span<const Entry>)>& take) const {
+  constexpr std::size_t kAtOnce = 4 << 20;
+  rocksdb::ReadOptions options;
+  options.fill_cache = false;
+  const std::unique_ptr<rocksdb::Iterator> it(impl_->db->NewIterator(options, impl_->entries));
+  std::vector<Entry> good;
+  std::size_t bytes = 0;
+  Index expected = impl_->base.index.next();
+  Term term = impl_->base.term;
+  for (it->Seek(key_of(expected)); it->Valid(); it->Next(), expected = expected.next()) {
+    if (std::string_view(it->key().data(), it->key().size()) != key_of(expected)) break;
+    auto entry = impl_->decode(expected, {it->value().data(), it->value().size()});
+    if (!entry || entry->term < term || expected > impl_->last) break;
+    if (entry->type == EntryType::Config && !decode_configuration(*entry->data)) break;
+    term = entry->term;
+    bytes += entry_cost(*entry);
+    good.push_back(std::move(*entry));
+    if (bytes < kAtOnce) continue;
+    if (auto done = take(good); !done) return done;
+    good.clear();
+    bytes = 0;
+  }
+  if (good.empty()) return {};
+  return take(good);
 }
 
 // ---- reading ----------------------------------------------------------------------------------

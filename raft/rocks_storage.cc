@@ -7,6 +7,9 @@
 #include "base/bytes.h"
 #include "base/log.h"
 #include "base/random.h"
+#include "raft/log_recovery.h"
+#include "raft/members_file.h"
+#include "raft/state_generations.h"
 
 namespace fyr::raft {
 namespace {
@@ -18,6 +21,8 @@ constexpr char kLock[] = "lock";
 constexpr char kHardState[] = "hardstate";
 constexpr char kWatermark[] = "watermark";
 constexpr char kLog[] = "log";
+constexpr char kMembers[] = "members";
+constexpr char kQuarantine[] = "quarantine";
 
 // The first entry of a cluster has term 1.
 constexpr HardState kBootstrapState{Term(1), NodeId{}};
@@ -42,7 +47,9 @@ Result<void> refuse_foreign(const fs::path& directory) {
   if (fs::exists(directory / kIdentity, error)) return {};
   for (fs::directory_iterator it(directory, error), end; !error && it != end; it.increment(error)) {
     const std::string name = it->path().filename().string();
-    if (name == kLock || name == "state" || name.starts_with(kIdentity)) continue;
+    if (name == kLock || name == "state" || name == "snapshots" || name.starts_with(kIdentity)) {
+      continue;
+    }
     return fail(
         ErrorCode::InvalidArgument,
         directory.string() + ": not empty and not a Raft folder of ours (found \"" + name + "\")");
@@ -80,8 +87,8 @@ Result<Identity> open_identity(const fs::path& directory, HardState initial) {
   auto identity = read_identity(directory / kIdentity);
   if (!identity) return identity.error();
   if (!identity->ready) {
-    log::warn("raft", "{}: the first start did not get to its end; making the folder again",
-              directory.string());
+    log::debug("raft", "{}: no start got to its end yet; making the folder again",
+               directory.string());
     identity->cluster.clear();
     if (auto done = prepare(directory, *identity, initial); !done) return done.error();
   }
@@ -101,124 +108,256 @@ Error as_unusable(const fs::path& directory, const Error& error) {
   }
 }
 
-std::string in_words(Index index, Term term) {
-  return std::to_string(index.value) + " (term " + std::to_string(term.value) + ")";
-}
-
-}  // namespace
-
-Result<std::unique_ptr<RocksStorage>> RocksStorage::open(const RocksStorageOptions& options) {
-  const fs::path& directory = options.directory;
+Result<io::FileLock> lock_folder(const fs::path& directory) {
   if (auto done = io::make_directories(directory); !done)
     return as_unusable(directory, done.error());
   // Before anything is written into it.
   if (auto done = refuse_foreign(directory); !done) return done.error();
   auto lock = io::FileLock::acquire(directory / kLock);
   if (!lock) return as_unusable(directory, lock.error());
+  return lock;
+}
+
+bool is_special(const PersistBatch& batch) {
+  return batch.install || batch.end_quarantine;
+}
+
+}  // namespace
+
+RocksStorage::RocksStorage(const RocksStorageOptions& options, io::FileLock lock, Identity identity,
+                           HardStateFile hard_state, WatermarkFile watermark,
+                           std::unique_ptr<RocksLog> log)
+    : directory_(options.directory),
+      on_install_(options.on_install),
+      lock_(std::move(lock)),
+      identity_(std::move(identity)),
+      hard_state_(std::move(hard_state)),
+      watermark_(std::move(watermark)),
+      log_(std::move(log)) {}
+
+RocksStorage::~RocksStorage() = default;
+
+Result<Identity> RocksStorage::identify(const fs::path& directory) {
+  auto lock = lock_folder(directory);
+  if (!lock) return lock.error();
+  auto identity = open_identity(directory, HardState{});
+  if (!identity) return as_unusable(directory, identity.error());
+  return identity;
+}
+
+Result<std::unique_ptr<RocksStorage>> RocksStorage::open(const RocksStorageOptions& options) {
+  const fs::path& directory = options.directory;
+  auto lock = lock_folder(directory);
+  if (!lock) return lock.error();
   auto identity = open_identity(directory, options.bootstrap ? kBootstrapState : HardState{});
   if (!identity) return as_unusable(directory, identity.error());
   auto hard_state = HardStateFile::open(directory / kHardState);
   if (!hard_state) return hard_state.error();
   auto watermark = WatermarkFile::open(directory / kWatermark);
-  if (!watermark) return watermark.error();
-  std::error_code error;
-  if (identity->ready && !fs::exists(directory / kLog / "CURRENT", error)) {
-    return fail(ErrorCode::Corrupt, (directory / kLog).string() + ": the log is missing");
-  }
-  auto log = RocksLog::open(directory / kLog);
-  if (!log) return log.error();
+  auto recovery = recover_log({.directory = directory,
+                               .self = identity->node,
+                               .hard = hard_state->state(),
+                               .incarnation = hard_state->incarnation(),
+                               .first_start = !identity->ready,
+                               .watermark = &watermark,
+                               .state = options.state,
+                               .env = options.env});
+  if (!recovery) return recovery.error();
 
-  std::unique_ptr<RocksStorage> out(new RocksStorage(std::move(*lock), std::move(*identity),
-                                                     std::move(*hard_state), std::move(*watermark),
-                                                     std::move(*log)));
+  std::unique_ptr<RocksStorage> out(
+      new RocksStorage(options, std::move(*lock), std::move(*identity), std::move(*hard_state),
+                       std::move(*watermark), std::move(recovery->log)));
+  out->recovered_ = std::move(recovery->state);
+  if (auto done = out->check_term(); !done) return done.error();
   if (options.bootstrap) {
-    if (auto done = out->bootstrap(options); !done) return done.error();
+    auto founded = out->bootstrap(options);
+    if (!founded) return founded.error();
+    if (*founded) {
+      auto again = out->log_->recover();
+      if (!again) return again.error();
+      out->recovered_ = std::move(*again);
+    }
   }
-  if (auto done = out->begin_life(directory); !done) return done.error();
-  auto recovered = out->log_->recover();
-  if (!recovered) return recovered.error();
-  out->recovered_ = std::move(*recovered);
-  out->recovered_.hard = out->hard_state_.state();
-  if (auto done = out->check_consistency(directory); !done) return done.error();
+  if (auto done = out->begin_life(); !done) return done.error();
+  out->empty_ = out->log_->last() == Index{};
+  if (auto done = out->note_members(); !done) return done.error();
+  const HardState hard = out->hard_state_.state();
+  out->recovered_.hard = hard;
+  // Before the first election nobody was promised anything.
+  out->recovered_.ever_voted =
+      hard.voted_for != NodeId{} || hard.term > Term(1) || out->recovered_.last > Index(1);
   return out;
 }
 
-// Messages of an earlier life can be told from ours by the incarnation; the first one is 1.
-Result<void> RocksStorage::begin_life(const std::filesystem::path& directory) {
-  if (identity_.ready) return hard_state_.raise_incarnation();
-  identity_.ready = true;
-  return write_identity(directory / kIdentity, identity_);  // syncs the folder, too
+Identity RocksStorage::identity() const {
+  std::lock_guard lock(identity_mutex_);
+  return identity_;
 }
 
-// The first entry of a new cluster is its configuration, with us as the sole voter. Only on a node
-// that never heard of a term: an empty disk under an old name must not found a second cluster.
-Result<void> RocksStorage::bootstrap(const RocksStorageOptions& options) {
+// The first entry comes before the cluster's name: nobody else has heard of either yet.
+// Messages of an earlier life can be told from ours by the incarnation; the first one is 1.
+Result<void> RocksStorage::begin_life() {
+  const bool founded = identity_.cluster.empty() && log_->last() != Index{};
+  if (founded) identity_.cluster = to_hex(random_bytes<16>());
+  if (identity_.ready) {
+    if (founded) {
+      if (auto done = write_identity(directory_ / kIdentity, identity_); !done) return done;
+    }
+    return hard_state_.raise_incarnation();
+  }
+  identity_.ready = true;
+  return write_identity(directory_ / kIdentity, identity_);  // syncs the folder, too
+}
+
+// The first entry of a new cluster is its configuration. Only on a node that never heard of a term:
+// an empty disk under an old name must not found a second cluster. False: it stays as it is.
+Result<bool> RocksStorage::bootstrap(const RocksStorageOptions& options) {
   const HardState hard = hard_state_.state();
-  if (log_->last() != Index{} || hard.term > Term(1) || hard.voted_for != NodeId{}) return {};
-  if (watermark_.value().index != Index{}) return {};
-  if (identity_.cluster.empty()) {
-    identity_.cluster = to_hex(random_bytes<16>());
-    // A folder that is not ready yet gets it with the final identity.
-    if (identity_.ready) {
-      auto done = write_identity(options.directory / kIdentity, identity_);
-      if (!done) return done;
+  if (log_->last() != Index{} || hard.term > Term(1) || hard.voted_for != NodeId{}) return false;
+  if (watermark_.value().index != Index{} || recovered_.quarantine) return false;
+  if (!identity_.cluster.empty()) return false;  // adopted: a member of that one
+  Configuration first;
+  first.members = options.members;
+  if (first.members.empty()) {
+    first.members.push_back(
+        {.id = identity_.node, .name = options.name, .address = options.address, .site = {}});
+  }
+  for (const Member& member : first.members) {
+    if (member.kind == MemberKind::ReadServer) {
+      first.learners.push_back(member.id);
+    } else {
+      first.voters.push_back(member.id);
     }
   }
-  Member self{.id = identity_.node, .name = options.name, .address = options.address, .site = {}};
+  if (!first.is_voter(identity_.node)) {
+    return fail(ErrorCode::InvalidArgument, "members: this node is not a voter among them");
+  }
   PersistBatch batch;
   batch.hard = kBootstrapState;
-  batch.entries.push_back(
-      {Term(1), Index(1), EntryType::Config,
-       std::make_shared<const std::string>(encode_configuration(single_voter(std::move(self))))});
-  return write({&batch, 1});
+  batch.entries.push_back({Term(1), Index(1), EntryType::Config,
+                           std::make_shared<const std::string>(encode_configuration(first))});
+  if (auto done = write({&batch, 1}); !done) return done.error();
+  return true;
 }
 
-Result<void> RocksStorage::check_consistency(const std::filesystem::path& directory) const {
-  const Watermark mark = watermark_.value();
-  if (recovered_.last < mark.index) {
-    return fail(ErrorCode::Corrupt, (directory / kLog).string() +
-                                        ": acknowledged entries are lost: the log ends at " +
-                                        in_words(recovered_.last, log_->last_term()) +
-                                        ", it had reached " + in_words(mark.index, mark.term));
+Result<void> RocksStorage::adopt(const std::string& cluster, std::uint32_t recovery_epoch) {
+  std::lock_guard lock(identity_mutex_);
+  if (identity_.cluster == cluster && identity_.recovery_epoch == recovery_epoch) return {};
+  if (!identity_.cluster.empty()) {
+    return fail(ErrorCode::Conflict,
+                "cluster: this node belongs to " + identity_.cluster + ", not to " + cluster);
   }
-  if (log_->last_term() > recovered_.hard.term) {
-    return fail(ErrorCode::Corrupt, (directory / kHardState).string() + ": term " +
-                                        std::to_string(recovered_.hard.term.value) +
-                                        " is older than the log's " +
-                                        std::to_string(log_->last_term().value));
-  }
-  if (mark.index <= recovered_.base.index) return {};
-  const auto after = std::ranges::upper_bound(recovered_.runs, mark.index, {}, &TermRun::first);
-  const Term found = std::prev(after)->term;
-  if (found != mark.term) {
-    return fail(ErrorCode::Corrupt, (directory / kLog).string() + ": entry " +
-                                        in_words(mark.index, found) + " should be " +
-                                        in_words(mark.index, mark.term));
+  if (cluster.empty()) return fail(ErrorCode::InvalidArgument, "cluster: empty");
+  if (!empty_) return fail(ErrorCode::Conflict, "cluster: the log of this node is not empty");
+  Identity next = identity_;
+  next.cluster = cluster;
+  next.recovery_epoch = recovery_epoch;
+  if (auto done = write_identity(directory_ / kIdentity, next); !done) return done;
+  identity_ = std::move(next);
+  return {};
+}
+
+// A vote may be lost where the log has terms that the hard state never heard of.
+Result<void> RocksStorage::check_term() const {
+  const Term term = hard_state_.state().term;
+  if (log_->last_term() <= term) return {};
+  return fail(ErrorCode::Corrupt, (directory_ / kHardState).string() + ": term " +
+                                      std::to_string(term.value) + " is older than the log's " +
+                                      std::to_string(log_->last_term().value));
+}
+
+// ---- writing ----------------------------------------------------------------------------------
+
+Result<void> RocksStorage::write(std::span<const PersistBatch> batches) {
+  while (!batches.empty()) {
+    const PersistBatch& head = batches.front();
+    if (is_special(head)) {
+      if (head.hard) {
+        if (auto done = write_hard(*head.hard); !done) return done;
+      }
+      if (head.install) {
+        if (auto done = install(*head.install); !done) return done;
+      }
+      if (head.end_quarantine) {
+        if (auto done = end_quarantine(); !done) return done;
+      }
+    }
+    const auto next = std::find_if(batches.begin() + 1, batches.end(), is_special);
+    const auto count = static_cast<std::size_t>(next - batches.begin());
+    if (auto done = write_run(batches.first(count)); !done) return done;
+    batches = batches.subspan(count);
   }
   return {};
 }
 
-Result<void> RocksStorage::write(std::span<const PersistBatch> batches) {
+Result<void> RocksStorage::write_hard(HardState hard) {
+  if (hard == hard_state_.state()) return {};
+  return hard_state_.write(hard);
+}
+
+Result<void> RocksStorage::write_run(std::span<const PersistBatch> batches) {
   HardState hard = hard_state_.state();
   Index cut{};
+  bool members_change = false;
   for (const PersistBatch& batch : batches) {
     if (batch.hard) hard = *batch.hard;
-    if (batch.truncate_from != Index{} && batch.truncate_from <= watermark_.value().index) {
-      cut = cut == Index{} ? batch.truncate_from : std::min(cut, batch.truncate_from);
+    if (batch.truncate_from != Index{}) {
+      members_change = true;
+      if (batch.truncate_from <= watermark_.value().index) {
+        cut = cut == Index{} ? batch.truncate_from : std::min(cut, batch.truncate_from);
+      }
+    }
+    for (const Entry& entry : batch.entries) {
+      members_change = members_change || entry.type == EntryType::Config;
     }
   }
-  if (hard != hard_state_.state()) {
-    if (auto done = hard_state_.write(hard); !done) return done;
-  }
+  if (auto done = write_hard(hard); !done) return done;
   if (cut != Index{}) {
     auto term = log_->term_of(cut.previous());
     if (!term) return term.error();
     if (auto done = watermark_.lower({cut.previous(), *term}); !done) return done;
   }
   if (auto done = log_->write(batches); !done) return done;
+  if (members_change) {
+    if (auto done = note_members(); !done) return done;
+  }
   const Watermark reached{log_->last(), log_->last_term()};
   if (reached == watermark_.value()) return {};
+  empty_ = false;
   return watermark_.raise(reached);  // before anybody is told
+}
+
+// Stopped anywhere, the next start finds the mark and knows by the state's generation whether to
+// take it back or to carry on.
+Result<void> RocksStorage::install(const LogBase& base) {
+  const auto stop_at = [this](InstallStep step) {
+    return on_install_ ? on_install_(step) : Result<void>();
+  };
+  const StateGenerations generations(directory_);
+  auto current = generations.current();
+  if (!current) return current.error();
+  const std::uint64_t next = *current + 1;
+  if (auto done = log_->begin_install({next, base}); !done) return done;
+  if (auto done = stop_at(InstallStep::Marked); !done) return done;
+  if (auto done = generations.set_current(next); !done) return done;
+  if (auto done = stop_at(InstallStep::Exchanged); !done) return done;
+  if (auto done = continue_after(*log_, watermark_, base); !done) return done;
+  empty_ = false;
+  if (auto done = note_members(); !done) return done;
+  return stop_at(InstallStep::Done);
+}
+
+Result<void> RocksStorage::end_quarantine() {
+  if (auto done = io::remove_file(directory_ / kQuarantine); !done) return done;
+  return io::sync_directory(directory_);
+}
+
+Result<void> RocksStorage::note_members() {
+  Configuration newest = log_->newest_configuration();
+  if (members_ == newest || (!members_ && newest == Configuration{})) return {};
+  if (auto done = write_members(directory_ / kMembers, newest); !done) return done;
+  members_ = std::move(newest);
+  return {};
 }
 
 Result<void> RocksStorage::compact(const LogBase& base) {

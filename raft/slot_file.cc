@@ -40,7 +40,9 @@ SlotFile::SlotFile(SlotFile&& other) noexcept
       path_(std::move(other.path_)),
       magic_(std::move(other.magic_)),
       payload_(std::move(other.payload_)),
-      generation_(other.generation_) {}
+      generation_(other.generation_),
+      loose_(other.loose_),
+      dirty_(other.dirty_) {}
 
 SlotFile& SlotFile::operator=(SlotFile&& other) noexcept {
   std::swap(fd_, other.fd_);
@@ -48,6 +50,8 @@ SlotFile& SlotFile::operator=(SlotFile&& other) noexcept {
   std::swap(magic_, other.magic_);
   std::swap(payload_, other.payload_);
   std::swap(generation_, other.generation_);
+  std::swap(loose_, other.loose_);
+  std::swap(dirty_, other.dirty_);
   return *this;
 }
 
@@ -81,9 +85,18 @@ Result<void> SlotFile::put(int slot, const std::string& bytes) {
   return {};
 }
 
-Result<void> SlotFile::sync() {
+Result<void> SlotFile::flush() {
   if (::fdatasync(fd_) != 0) return system_error("flush");
   return {};
+}
+
+Result<void> SlotFile::sync() {
+  if (auto done = flush(); !done) return done;
+  if (!dirty_) return {};
+  // What was loose is the durable one now; the other follows, so that a rotten slot hides nothing.
+  dirty_ = false;
+  loose_ = 1 - loose_;
+  return put(loose_, encode(payload_, generation_));
 }
 
 Result<SlotFile> SlotFile::create(const std::filesystem::path& path, std::string_view magic,
@@ -128,33 +141,32 @@ Result<SlotFile> SlotFile::open(const std::filesystem::path& path, std::string_v
   file.generation_ = slots[newest]->generation;
   file.payload_ = slots[newest]->payload;
   const bool equal = slots[1 - newest] && slots[1 - newest]->generation == file.generation_;
-  if (equal) return file;
   // The newest one stays untouched until its copy is durable.
-  if (auto done = file.put(1 - newest, file.encode(file.payload_, file.generation_)); !done) {
-    return done.error();
+  if (!equal) {
+    auto done = file.put(1 - newest, file.encode(file.payload_, file.generation_));
+    if (!done) return done.error();
   }
-  if (auto done = file.sync(); !done) return done.error();
+  if (auto done = file.flush(); !done) return done.error();
   return file;
 }
 
 Result<void> SlotFile::write_synced(std::string_view payload) {
   const std::string bytes = encode(payload, generation_ + 1);
-  for (int slot = 0; slot < 2; ++slot) {
+  for (const int slot : {loose_, 1 - loose_}) {
     if (auto done = put(slot, bytes); !done) return done;
-    if (auto done = sync(); !done) return done;
+    if (auto done = flush(); !done) return done;
   }
   payload_ = payload;
   ++generation_;
+  dirty_ = false;
   return {};
 }
 
 Result<void> SlotFile::write_unsynced(std::string_view payload) {
-  const std::string bytes = encode(payload, generation_ + 1);
-  for (int slot = 0; slot < 2; ++slot) {
-    if (auto done = put(slot, bytes); !done) return done;
-  }
+  if (auto done = put(loose_, encode(payload, generation_ + 1)); !done) return done;
   payload_ = payload;
   ++generation_;
+  dirty_ = true;
   return {};
 }
 

@@ -35,7 +35,8 @@ class SlotFile {
 
   const std::string& payload() const { return payload_; }
   Result<void> write_synced(std::string_view payload);
-  // Both slots, left to the page cache: survives the process, not a power cut before sync().
+  // One slot, left to the page cache: survives the process, not a power cut before sync(). The
+  // other slot keeps what was synced last, so that a torn write hides no more than that.
   Result<void> write_unsynced(std::string_view payload);
   Result<void> sync();
 
@@ -43,6 +44,7 @@ class SlotFile {
   SlotFile(int fd, std::filesystem::path path, std::string_view magic)
       : fd_(fd), path_(std::move(path)), magic_(magic) {}
   Result<void> put(int slot, const std::string& bytes);
+  Result<void> flush();
   std::string encode(std::string_view payload, std::uint64_t generation) const;
   Error system_error(const char* what) const;
 
@@ -51,6 +53,8 @@ class SlotFile {
   std::string magic_;
   std::string payload_;
   std::uint64_t generation_ = 0;
+  int loose_ = 1;       // the slot that unsynced writes go to; the other one is durable
+  bool dirty_ = false;  // the loose slot is newer
 };
 
 }  // namespace fyr::raft

@@ -45,6 +45,12 @@ struct IndexRange {
   bool operator==(const IndexRange&) const = default;
 };
 
+struct LogPosition {
+  Index index{};
+  Term term{};
+  auto operator<=>(const LogPosition&) const = default;
+};
+
 struct HardState {
   Term term;
   NodeId voted_for;

@@ -138,6 +138,7 @@ TEST(WatermarkFile, OneRottenSlotDoesNotLowerIt) {
   ASSERT_TRUE(file);
   ASSERT_TRUE(file->raise({Index(7), Term(2)}));
   ASSERT_TRUE(file->raise({Index(8), Term(2)}));
+  ASSERT_TRUE(file->sync());
   for (const std::size_t slot : {0u, 1u}) {
     std::string bytes = read_bytes(path);
     bytes[slot * SlotFile::kSlotBytes + 20] ^= 1;
@@ -145,6 +146,32 @@ TEST(WatermarkFile, OneRottenSlotDoesNotLowerIt) {
     auto copy = WatermarkFile::open(folder.path() / "copy");
     ASSERT_TRUE(copy);
     EXPECT_EQ(copy->value().index, Index(8));
+  }
+}
+
+// Writes without a sync may be torn by a power cut; what was synced before must not be among them.
+TEST(WatermarkFile, ATornUpdateLeavesTheLastSyncedOne) {
+  TempFolder folder;
+  const auto path = folder.path() / "watermark";
+  auto file = WatermarkFile::create(path, {});
+  ASSERT_TRUE(file);
+  std::string synced = read_bytes(path);
+  std::uint64_t index = 0;
+  for (std::uint64_t i = 1; i <= 20; ++i) {
+    ASSERT_TRUE(file->raise({Index(i), Term(2)}));
+    const std::string now = read_bytes(path);
+    std::string torn = now;
+    for (std::size_t at = 0; at < torn.size(); ++at) {
+      if (now[at] != synced[at]) torn[at] = '?';
+    }
+    write_bytes(folder.path() / "copy", torn);
+    auto copy = WatermarkFile::open(folder.path() / "copy");
+    ASSERT_TRUE(copy) << "after " << i;
+    EXPECT_EQ(copy->value().index, Index(index));
+    if (i % 3 != 0) continue;
+    synced = now;
+    index = i;
+    ASSERT_TRUE(file->sync());
   }
 }
 
