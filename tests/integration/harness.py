@@ -6,6 +6,7 @@ import atexit
 import http.client
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -19,6 +20,9 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 BINARY = os.path.join(ROOT, os.environ.get("FYR_BINARY", "build/release/fyr"))
 LOAD_TOOL = os.path.join(ROOT, "build/tools/lg")
 KILLS = int(os.environ.get("FYR_KILLS", "20"))
+
+# What a sanitizer, or our own CHECK, writes before it ends the process.
+CRASH = re.compile(r"(?:ERROR|WARNING): \w+Sanitizer|: runtime error: |CHECK failed")
 
 _children = []
 
@@ -143,7 +147,10 @@ class Fyr:
         return self
 
     def log(self):
-        with open(os.path.join(self.folder, "log"), encoding="utf-8", errors="replace") as file:
+        path = os.path.join(self.folder, "log")
+        if not os.path.exists(path):  # never started, or removed
+            return ""
+        with open(path, encoding="utf-8", errors="replace") as file:
             return file.read()
 
     def signal(self, number):
@@ -158,9 +165,15 @@ class Fyr:
         return self.process.wait(limit)
 
     def close(self):
-        if self.process and self.process.poll() is None:
+        """Ends it if need be; a process that had crashed or broke a sanitizer's rule fails the test."""
+        status = self.process.poll() if self.process else 0
+        if self.process and status is None:
             self.signal(signal.SIGCONT)
             self.kill9()
+        log = self.log()
+        if CRASH.search(log) or status in (-signal.SIGABRT, -signal.SIGSEGV, -signal.SIGBUS):
+            raise AssertionError("%s crashed (status %s), its log ends:\n%s"
+                                 % (self.name, status, log[-6000:]))
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def get(self, path, **options):
