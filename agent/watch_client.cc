@@ -447,6 +447,15 @@ ViewPtr WatchClient::get(const std::string& service, Ready ready) {
   return nullptr;
 }
 
+ViewPtr WatchClient::peek(const std::string& service) {
+  const std::string name = to_lower(service);
+  std::lock_guard lock(impl_->mutex);
+  const auto it = impl_->services.find(name);
+  if (it == impl_->services.end() || impl_->stopped) return nullptr;
+  it->second->last_asked = now();
+  return it->second->view;
+}
+
 void WatchClient::find_nodes(const std::string& name, const std::string& address, Nodes done) {
   ServerChannel server = impl_->servers->pick();
   if (!server.channel) return done(fail(ErrorCode::Unavailable, "No known Consul servers"));

@@ -63,6 +63,8 @@ class WatchClient {
   // The view if it is known; else null and `ready` runs once, later. The stream is started and
   // kept until nobody asked for idle_expiry. Service names without regard to case.
   ViewPtr get(const std::string& service, Ready ready);
+  // The view if it is known, else null: counts as asking, but starts nothing.
+  ViewPtr peek(const std::string& service);
 
   // Nodes by name (exact, without regard to case) or by address; asked of a server each time.
   using Nodes = std::function<void(Result<std::vector<pb::Node>>)>;

@@ -34,6 +34,7 @@ dns::Settings dns_settings(const Settings& s) {
 }  // namespace
 
 struct DnsParts::Impl {
+  dns::Settings initial;
   std::unique_ptr<dns::NameSource> names;
   std::unique_ptr<dns::DnsServer> server;
 };
@@ -53,11 +54,20 @@ Result<std::unique_ptr<DnsParts>> DnsParts::open(const Settings& settings, io::R
                       : make_agent_name_source(agent.watch(), runtime, membership);
   dns::DnsServerOptions options;
   options.listen = {{settings.dns_address, static_cast<std::uint16_t>(settings.dns_port)}};
-  options.settings = dns_settings(settings);
+  options.settings = impl.initial = dns_settings(settings);
   auto listening = dns::DnsServer::listen(runtime, std::move(options), *impl.names);
   if (!listening) return listening.error();
   impl.server = std::move(*listening);
   return self;
+}
+
+Result<void> DnsParts::reload(const Settings& settings) {
+  if (!impl_->server) return {};
+  dns::Settings next = dns_settings(settings);
+  next.datacenter = impl_->initial.datacenter;
+  next.domain = impl_->initial.domain;
+  next.alt_domain = impl_->initial.alt_domain;
+  return impl_->server->reload(std::move(next));
 }
 
 void DnsParts::stop() {

@@ -20,6 +20,8 @@ class DnsParts {
                                                 server::Server* server, agent::Agent& agent,
                                                 agent::Membership& membership);
   ~DnsParts();
+  // Takes over what `dns_config` says now; the domain and the data centre stay. Any thread.
+  Result<void> reload(const Settings& settings);
   void stop();
 
  private:

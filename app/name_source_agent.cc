@@ -29,6 +29,11 @@ class AgentNameSource final : public dns::NameSource {
   AgentNameSource(agent::WatchClient& watch, io::Runtime& runtime, agent::Membership& membership)
       : watch_(watch), runtime_(runtime), membership_(membership) {}
 
+  RecordsPtr peek_service(const std::string& name) override {
+    const auto view = watch_.peek(name);
+    return view ? cache_->records_of(name, view) : nullptr;
+  }
+
   RecordsPtr find_service(const std::string& name, int thread, dns::ServiceReady ready) override {
     auto view = watch_.get(name, [cache = cache_, name, &runtime = runtime_, thread,
                                   ready = std::move(ready)](Result<agent::ViewPtr> got) {

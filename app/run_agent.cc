@@ -210,6 +210,8 @@ Result<agent::Definitions> RunningAgent::Impl::read_definitions() {
     for (const auto& error : loaded.errors) text += (text.empty() ? "" : "; ") + error;
     return fail(ErrorCode::InvalidArgument, text);
   }
+  if (dns)
+    if (auto done = dns->reload(loaded.settings); !done) return done.error();
   log::Level level;
   if (log::parse_level(loaded.settings.log_level, level)) log::set_level(level);
   return std::move(loaded.definitions.agent);

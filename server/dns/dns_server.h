@@ -4,7 +4,7 @@
 // wait for the NameSource, at most `fetch_timeout`, at most `max_pending` a thread; beyond either
 // the client gets SERVFAIL.
 //
-// Threading: listen, reload and stop from the main thread, the rest on the io threads.
+// Threading: listen and stop from the main thread, reload from any, the rest on the io threads.
 #pragma once
 
 #include <memory>

@@ -9,7 +9,7 @@ import tempfile
 import time
 import unittest
 
-from harness import BINARY, Fyr, free_ports, request, spawn, until
+from harness import BINARY, Fyr, dns_query, free_ports, request, spawn, until
 
 
 def run(*arguments, timeout=20):
@@ -97,6 +97,19 @@ class Start(unittest.TestCase):
         server.signal(signal.SIGHUP)
         until(lambda: "two" in server.json("/v1/agent/services"), 5, "reloaded")
         self.assertIsNone(server.process.poll())
+
+    def test_sighup_reloads_dns_settings_and_keeps_the_domain(self):
+        service = {"name": "one", "port": 1, "checks": [{"name": "held", "ttl": "1h", "status": "warning"}]}
+        server = Fyr("server", server=True, config={"services": [service]}).start()
+        self.addCleanup(server.close)
+        until(lambda: dns_query(server.dns, "one.service.consul") == ["127.0.0.1"], 5, "warning answers")
+        server.config["dns_config"] = {"only_passing": True}
+        server.config["domain"] = "other."
+        with open(os.path.join(server.folder, "config.json"), "w", encoding="utf-8") as file:
+            json.dump(server.settings(), file)
+        server.signal(signal.SIGHUP)
+        until(lambda: dns_query(server.dns, "one.service.consul") == [], 5, "only passing answers")
+        self.assertEqual(dns_query(server.dns, "server.node.consul"), ["127.0.0.1"])
 
     def test_reload_request_has_taken_effect_when_it_answers(self):
         server = Fyr("server", server=True).start()

@@ -190,11 +190,15 @@ TEST_F(Watching, ANewClientStartsWithTheLastKnownListAndNoServer) {
 TEST_F(Watching, GetAnswersLaterForAServiceItDoesNotKnowYet) {
   put("n1", 80);
   std::promise<Result<ViewPtr>> got;
+  const auto subscriptions = server_.server().publisher().size();
+  EXPECT_FALSE(client_->peek("web"));
+  EXPECT_EQ(server_.server().publisher().size(), subscriptions) << "looking starts no stream";
   ASSERT_FALSE(client_->get("web", [&](Result<ViewPtr> view) { got.set_value(std::move(view)); }));
   const auto view = got.get_future().get();
   ASSERT_TRUE(view);
   EXPECT_EQ((*view)->rows.size(), 1u);
   EXPECT_TRUE(client_->get("web", [](const Result<ViewPtr>&) {}));
+  EXPECT_TRUE(client_->peek("Web"));
   std::promise<Result<ViewPtr>> absent;
   ASSERT_FALSE(client_->get("absent", [&](Result<ViewPtr> v) { absent.set_value(std::move(v)); }));
   const auto empty = absent.get_future().get();
