@@ -66,7 +66,8 @@ EventLoop::EventLoop(asio::io_context& context)
       scratch_(new char[kScratchBytes]) {}
 
 EventLoop::~EventLoop() {
-  asio_->loop = nullptr;
+  // After close() a timer's last handler may be looking at it on the io thread: not written again.
+  if (asio_->loop != nullptr) asio_->loop = nullptr;
 }
 
 Result<void> EventLoop::open() {

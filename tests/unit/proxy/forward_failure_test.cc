@@ -241,7 +241,7 @@ TEST_F(Failure, half_closed_client) {
   std::promise<void> closed;
   const auto half_closed = closed.get_future().share();
   std::atomic<int> requests{0};
-  const auto reset_first = [&](Backend&, Stream& stream, const Seen&) {
+  const auto reset_first = [&requests, half_closed](Backend&, Stream& stream, const Seen&) {
     if (++requests == 1) {
       half_closed.wait_for(kPatience);
       stream.reset();
