@@ -69,6 +69,11 @@ bool Configuration::is_voter(NodeId id) const {
          std::ranges::find(outgoing, id) != outgoing.end();
 }
 
+const Member* Configuration::find(NodeId id) const {
+  const auto found = std::ranges::find(members, id, &Member::id);
+  return found == members.end() ? nullptr : &*found;
+}
+
 Configuration single_voter(Member member) {
   Configuration out;
   out.voters.push_back(member.id);

@@ -42,6 +42,7 @@ struct Configuration {
   bool operator==(const Configuration&) const = default;
   bool is_joint() const { return !outgoing.empty(); }
   bool is_voter(NodeId id) const;  // of either set
+  const Member* find(NodeId id) const;
 };
 
 // The configuration a new cluster starts with.

@@ -1,3 +1,4 @@
+// Inputs and outputs of the core, writes, compaction.
 #include "raft/core.h"
 
 #include <algorithm>
@@ -6,17 +7,35 @@
 #include "raft/quorum.h"
 
 namespace fyr::raft {
+namespace {
 
-Core::Core(const CoreConfig& config, RecoveredState recovered, std::uint64_t)
+// No other voter in any configuration that is still known: nobody a promise could be made to.
+bool always_alone(const RecoveredState& recovered, NodeId self) {
+  const auto alone = [self](const Configuration& c) {
+    return !c.is_joint() && std::ranges::all_of(c.voters, [self](NodeId id) { return id == self; });
+  };
+  return alone(recovered.base.configuration) &&
+         std::ranges::all_of(recovered.configurations,
+                             [&](const auto& known) { return alone(known.second); });
+}
+
+}  // namespace
+
+Core::Core(const CoreConfig& config, RecoveredState recovered, std::uint64_t seed)
     : config_(config),
+      random_(seed),
       hard_(recovered.hard),
       durable_hard_(recovered.hard),
+      promised_nothing_(always_alone(recovered, config.self) ||
+                        (!recovered.ever_voted && recovered.last == Index{})),
       log_(recovered.base.index, recovered.base.term, std::move(recovered.runs), recovered.last),
       retention_(config.retention, recovered.base.index),
       commit_(std::max(recovered.base.index, recovered.applied)),
       applied_(commit_),
       durable_applied_(recovered.durable_applied),
-      handed_(commit_) {
+      handed_(commit_),
+      unapplied_from_(recovered.last.next()),
+      quarantine_(recovered.quarantine) {
   CHECK(config_.self.value != 0);
   CHECK(recovered.applied <= recovered.last);
   CHECK(recovered.durable_applied <= recovered.applied);
@@ -36,9 +55,37 @@ Core::Core(const CoreConfig& config, RecoveredState recovered, std::uint64_t)
 
 // ---- inputs -----------------------------------------------------------------------------------
 
+void Core::advance(Instant now) {
+  const bool first = now_ == Instant::min();
+  if (now < now_) {
+    ++clock_steps_back_;
+  } else {
+    now_ = now;
+  }
+  if (first) {
+    // What was promised before the start is not known any more (raft.md §5, "Promise").
+    promise_until_ = promised_nothing_ ? Instant::min() : now_ + config_.election_min;
+    election_at_ = decides_alone() ? now_ : now_ + election_timeout();
+  }
+  disk_.observe(now_);
+  check_quorum();
+}
+
 void Core::on_time(Instant now) {
   advance(now);
-  if (role_ == Role::Follower && decides_alone()) campaign();
+  consider_election();
+  watch_disk();
+  consider_transfer();
+  if (role_ == Role::Leader && !peers_.empty()) {
+    if (beat_at_ <= now_) {
+      beat();
+    } else if (notice_at_ && *notice_at_ <= now_) {
+      for (Progress& peer : peers_) {
+        if (peer.told_commit < std::min(announced(), peer.match)) send_heartbeat(peer);
+      }
+      notice_at_.reset();
+    }
+  }
   expire_reads();
 }
 
@@ -55,32 +102,21 @@ void Core::propose(Instant now, std::span<const Proposal> proposals) {
   }
 }
 
-void Core::read(Instant now, const ReadRequest& request) {
-  advance(now);
-  // Every write that anybody was told about is applied here: nothing to wait for.
-  if (request.mode == ReadMode::Default && now_ < readable_until()) {
-    grants_.push_back({.id = request.id, .refused = {}, .index = applied_});
-    return;
-  }
-  if (reads_.size() >= config_.max_waiting_reads) {
-    grants_.push_back({.id = request.id,
-                       .refused = fail(ErrorCode::ResourceExhausted, "too many waiting reads"),
-                       .index = {}});
-    return;
-  }
-  reads_.push_back({request, now_ + config_.read_wait, Index{}});
-  register_reads();
-  grant_reads();
-}
-
 void Core::on_written(Instant now, WriteId upto) {
   advance(now);
   CHECK(upto < next_write_);
+  disk_.done(upto, now_);
   while (!hard_writes_.empty() && hard_writes_.front().first <= upto) {
     durable_hard_ = hard_writes_.front().second;
     hard_writes_.pop_front();
   }
   log_.on_written(upto);
+  if (installing_ && installing_->write <= upto) installed();
+  if (quarantine_ends_ != WriteId{} && quarantine_ends_ <= upto) {
+    quarantine_ends_ = WriteId{};
+    quarantine_.reset();
+  }
+  end_quarantine_if_whole();
   count_votes();
   advance_commit();
 }
@@ -89,25 +125,87 @@ void Core::on_applied(Instant now, Index applied, Index durable_applied) {
   advance(now);
   CHECK(applied <= handed_ && applied >= applied_);
   CHECK(durable_applied <= applied && durable_applied >= durable_applied_);
-  if (applied > applied_) {
-    unapplied_bytes_ -= log_.cached_cost({applied_.next(), applied});
-    applied_ = applied;
-    log_.release(applied_);  // nobody else reads entries of a sole voter
+  while (!unapplied_.empty() && unapplied_from_ <= applied) {
+    unapplied_bytes_ -= unapplied_.front();
+    unapplied_.pop_front();
+    unapplied_from_ = unapplied_from_.next();
   }
+  applied_ = applied;
   durable_applied_ = durable_applied;
+  if (activating_ <= applied_) activating_ = Index{};
   grant_reads();
   consider_compaction();
 }
 
+void Core::on_message(Instant now, Message message) {
+  advance(now);
+  if (!admit(message)) return;
+  std::visit([&](auto& body) { handle(message, body); }, message.body);
+}
+
+// False: of an earlier life of the sender or of ours (raft.md §1; R7), or not for us at all.
+bool Core::admit(const Message& message) {
+  if (message.to != config_.self || message.from == config_.self || message.from == NodeId{}) {
+    ++protocol_errors_;
+    return false;
+  }
+  if (message.to_incarnation != 0 && message.to_incarnation != config_.incarnation) return false;
+  constexpr std::size_t kRemembered = 256;
+  const auto known = incarnations_.find(message.from);
+  if (known != incarnations_.end()) {
+    if (message.from_incarnation < known->second) return false;
+    known->second = message.from_incarnation;
+  } else if (incarnations_.size() < kRemembered) {
+    incarnations_.emplace(message.from, message.from_incarnation);
+  }
+  return true;
+}
+
+void Core::on_link(Instant now, NodeId id, LinkState state) {
+  advance(now);
+  if (Progress* known = peer(id)) {
+    if (state == LinkState::Up) {
+      known->probing = false;
+    } else if (known->state == Progress::State::Replicate) {
+      known->probe(known->match.next());  // what was under way is lost
+      known->probing = true;              // until it answers or is there again
+      known->probe_round = rounds_.current();
+    }
+  }
+  if (state == LinkState::Reset && id == leader_ && role_ == Role::Follower) hasten_election();
+}
+
+void Core::on_digest(Instant now, Index check, std::uint64_t digest) {
+  advance(now);
+  check_ = check;
+  digest_ = digest;
+}
+
+// ---- outputs ----------------------------------------------------------------------------------
+
 Outputs Core::take() {
+  register_reads();
+  forward_reads();
+  replicate();
+  plan_commit_notice();
+  trim_cache();
+  round_is_new_ = false;
   Outputs out;
   out.persist.swap(pending_);
+  out.send.swap(sends_);
+  out.fetch.swap(fetches_);
+  out.make_snapshot = std::exchange(make_snapshot_, false);
+  out.fetch_snapshot.swap(fetch_snapshot_);
+  out.drop_snapshot = std::exchange(drop_snapshot_, false);
+  out.activate = std::exchange(activate_, std::nullopt);
   const Index ready = std::min(commit_, log_.durable());  // D5
   if (ready > handed_) {
     out.apply = IndexRange{handed_.next(), ready};
     handed_ = ready;
   }
   out.results.swap(results_);
+  out.changes.swap(changes_);
+  out.transfers.swap(transfers_);
   out.reads.swap(grants_);
   out.compact.swap(compact_);
   out.flush_state = std::exchange(flush_state_, false);
@@ -116,151 +214,65 @@ Outputs Core::take() {
   return out;
 }
 
-// ---- elections --------------------------------------------------------------------------------
-
-void Core::advance(Instant now) {
-  if (now < now_) {
-    ++clock_steps_back_;
-  } else {
-    now_ = now;
-  }
-}
-
-bool Core::decides_alone() const {
-  return quorum_agrees(configuration(), [this](NodeId id) { return id == config_.self; });
-}
-
-void Core::campaign() {
-  role_ = Role::Candidate;
-  leader_ = NodeId{};
-  votes_.clear();
-  hard_ = {hard_.term.next(), config_.self};
-  batch().hard = hard_;
-  hard_writes_.emplace_back(batch().id, hard_);
-}
-
-void Core::count_votes() {
-  // D2: our own vote counts only once it is durable.
-  if (role_ != Role::Candidate || durable_hard_ != hard_) return;
-  if (std::ranges::find(votes_, config_.self) == votes_.end()) votes_.push_back(config_.self);
-  const bool won = quorum_agrees(
-      configuration(), [this](NodeId id) { return std::ranges::find(votes_, id) != votes_.end(); });
-  if (won) become_leader();
-}
-
-void Core::become_leader() {
-  CHECK(durable_hard_.term == hard_.term);
-  role_ = Role::Leader;
-  leader_ = config_.self;
-  first_own_ = log_.last().next();
-  append(EntryType::Noop, nullptr);  // commits what earlier terms left (paper §5.4.2, §8)
-}
-
-// ---- log --------------------------------------------------------------------------------------
-
 PersistBatch& Core::batch() {
   if (pending_.empty()) {
     pending_.push_back({});
     pending_.back().id = next_write_;
+    disk_.asked(next_write_, now_);
     next_write_ = next_write_.next();
   }
   return pending_.back();
 }
 
-void Core::append(EntryType type, std::shared_ptr<const std::string> data) {
-  Entry entry{hard_.term, log_.last().next(), type, std::move(data)};
-  const std::size_t cost = entry_cost(entry);
-  unapplied_bytes_ += cost;
-  retention_.appended(entry.index, cost);
+void Core::write_hard(HardState hard) {
+  hard_ = hard;
   PersistBatch& write = batch();
-  write.entries.push_back(entry);
-  log_.append(std::move(entry), write.id);
+  write.hard = hard;
+  if (!hard_writes_.empty() && hard_writes_.back().first == write.id) hard_writes_.pop_back();
+  hard_writes_.emplace_back(write.id, hard);
 }
 
-std::optional<Error> Core::not_leading() const {
-  if (role_ == Role::Leader) return std::nullopt;
-  if (leader_.value != 0) return fail(ErrorCode::NotLeader, "not the leader");
-  return fail(ErrorCode::NoLeader, "No cluster leader");
-}
-
-std::optional<Error> Core::refusal(const Proposal& proposal) const {
-  if (auto error = not_leading()) return error;
-  const std::size_t size = proposal.data ? proposal.data->size() : 0;
-  if (size > config_.max_entry_bytes) {
-    return fail(ErrorCode::InvalidArgument, "entry: " + std::to_string(size) +
-                                                " bytes; the limit is " +
-                                                std::to_string(config_.max_entry_bytes));
+// D1: nothing that carries our term leaves before a write that holds it.
+WriteId Core::write_of_term() const {
+  if (durable_hard_.term >= hard_.term) return WriteId{};
+  for (const auto& [id, hard] : hard_writes_) {
+    if (hard.term >= hard_.term) return id;
   }
-  if (unapplied_bytes_ + size > config_.max_unapplied_bytes ||
-      commit_.value - applied_.value > config_.max_apply_lag) {
-    return fail(ErrorCode::ResourceExhausted, "too many writes are under way");
-  }
-  return std::nullopt;
+  CHECK_MSG(false, "the term was never written");
+  return WriteId{};
 }
 
-Index Core::match_of(NodeId voter) const {
-  return voter == config_.self ? log_.durable() : Index{};  // D4
+void Core::send(NodeId to, MessageBody body, WriteId after, std::uint64_t to_incarnation) {
+  Message message;
+  message.from = config_.self;
+  message.to = to;
+  message.from_incarnation = config_.incarnation;
+  message.to_incarnation = to_incarnation;
+  message.term = hard_.term;
+  message.body = std::move(body);
+  sends_.push_back({std::move(message), std::max(after, write_of_term())});  // D1
 }
 
-void Core::advance_commit() {
-  if (role_ != Role::Leader) return;
-  const Index reached = quorum_value(
-      configuration(), [this](NodeId id) { return match_of(id); }, Index{});
-  // Entries of earlier terms commit only together with one of ours (paper §5.4.2).
-  if (reached <= commit_ || log_.term_at(reached) != hard_.term) return;
-  commit_ = reached;
-  register_reads();
-  grant_reads();
-}
-
-// ---- reads ------------------------------------------------------------------------------------
-
-bool Core::leads_with_commit() const {
-  return role_ == Role::Leader && commit_ >= first_own_;  // R1
-}
-
-// When the voter last proved that it follows us; we always do.
-Instant Core::contact_of(NodeId voter) const {
-  return voter == config_.self ? Instant::max() : Instant::min();
-}
-
-Instant Core::readable_until() const {
-  // Local state must contain what earlier leaders acknowledged, so our no-op must be applied.
-  if (!leads_with_commit() || applied_ < first_own_) return Instant::min();
-  return quorum_value(
-      configuration(), [this](NodeId id) { return contact_of(id); }, Instant::min());
-}
-
-void Core::register_reads() {
-  if (!leads_with_commit()) return;
-  const Instant confirmed = quorum_value(
-      configuration(), [this](NodeId id) { return contact_of(id); }, Instant::min());
-  if (confirmed <= now_) return;  // R3: a quorum has to confirm that we still lead
-  for (auto it = reads_.rbegin(); it != reads_.rend() && it->index == Index{}; ++it) {
-    it->index = commit_;
-  }
-}
-
-void Core::grant_reads() {
-  while (!reads_.empty() && reads_.front().index != Index{} && reads_.front().index <= applied_) {
-    grants_.push_back({reads_.front().request.id, std::nullopt, reads_.front().index});  // R6
-    reads_.pop_front();
-  }
-}
-
-void Core::expire_reads() {
-  while (!reads_.empty() && reads_.front().deadline <= now_) {
-    Error error = not_leading().value_or(fail(ErrorCode::Timeout, "read: the state lags behind"));
-    grants_.push_back({reads_.front().request.id, std::move(error), Index{}});
-    reads_.pop_front();
-  }
+void Core::reply(const Message& to, MessageBody body, WriteId after) {
+  send(to.from, std::move(body), after, to.from_incarnation);
 }
 
 // ---- compaction -------------------------------------------------------------------------------
 
 void Core::consider_compaction() {
-  const std::optional<Index> excess = retention_.excess();
-  if (!excess || *excess > applied_) return;
+  if (installing_ || activating_ != Index{}) return;
+  std::optional<Index> excess = retention_.excess();
+  // A peer that fetches a snapshot shall be able to go on from the log behind it.
+  if (excess && retention_.bytes() <= config_.log_hard_cap) {
+    excess = std::min(*excess, pinned_from());
+  }
+  const Member* self = configuration().find(config_.self);
+  if (self != nullptr && self->kind == MemberKind::Witness) {
+    // It keeps what some data server may lack; the other limits are for them.
+    const Index known = role_ == Role::Leader ? held_by_all() : held_by_all_;
+    if (!excess || known < *excess) excess = known;
+  }
+  if (!excess || *excess > applied_ || *excess <= log_.base()) return;
   if (*excess <= durable_applied_) {
     compact(*excess);  // D7
   } else if (flush_asked_ < *excess) {
@@ -279,16 +291,41 @@ void Core::compact(Index index) {
   retention_.compacted(index);
 }
 
+// What is applied here and held by everybody need not stay in memory; of the rest, a budget.
+void Core::trim_cache() {
+  const bool alone = configuration().members.size() <= 1;
+  Index done = applied_;
+  for (const Progress& peer : peers_) done = std::min(done, peer.match);
+  if (alone || role_ == Role::Leader) log_.release(done);
+  const std::size_t budget = role_ == Role::Leader ? config_.cache_bytes : config_.cache_bytes / 16;
+  log_.release(applied_, budget);
+  // The state machine reads the rest from disk if it is so far behind.
+  if (!alone) log_.release(log_.durable(), config_.cache_bytes);
+}
+
 // ---- views ------------------------------------------------------------------------------------
 
 std::optional<Instant> Core::wake_at() const {
-  if (role_ == Role::Follower && decides_alone()) return now_;
-  if (!reads_.empty()) return reads_.front().deadline;
-  return std::nullopt;
+  if (now_ == Instant::min()) return now_;  // no timer runs before the first input
+  std::optional<Instant> out = election_due();
+  const auto add = [&out](Instant at) { out = out ? std::min(*out, at) : at; };
+  if (!reads_.empty()) add(reads_.front().deadline);
+  if (!asked_reads_.empty()) add(asked_reads_.front().deadline);
+  if (role_ == Role::Leader && !peers_.empty()) {
+    add(beat_at_);  // check-quorum, offers, stalls and transfers are looked at with each beat
+    if (notice_at_) add(*notice_at_);
+  }
+  if (transferred_) add(transferred_->deadline);
+  if (read_replied_ < read_sequence_ && role_ != Role::Leader && leader_ != NodeId{}) {
+    add(read_asked_ + 3 * config_.heartbeat);
+  }
+  return out;
 }
 
 Index Core::wanted_applied() const {
   if (leads_with_commit() && applied_ < first_own_) return first_own_;
+  // Followers wait for what we announce.
+  if (role_ == Role::Leader && !peers_.empty() && applied_ < commit_) return applied_.next();
   if (!reads_.empty() && reads_.front().index != Index{}) return reads_.front().index;
   return Index(~std::uint64_t{0});
 }
@@ -303,6 +340,23 @@ SoftState Core::soft() const {
   out.last = log_.last();
   out.durable = log_.durable();
   out.readable_until = readable_until();
+  out.leader_contact = leader_contact_;
+  out.quarantined = quarantine_.has_value();
+  out.transferring = transfer_.has_value();
+  return out;
+}
+
+std::vector<PeerStatus> Core::peers() const {
+  std::vector<PeerStatus> out;
+  for (const Progress& peer : peers_) {
+    out.push_back({.id = peer.id,
+                   .match = peer.match,
+                   .last_contact = peer.contact,
+                   .snapshot = peer.state == Progress::State::Snapshot,
+                   .quarantined = peer.quarantined,
+                   .regressed = peer.regressed,
+                   .disk = peer.disk});
+  }
   return out;
 }
 
@@ -311,6 +365,7 @@ CoreView Core::view() const {
   out.role = role_;
   out.hard = hard_;
   out.durable_hard = durable_hard_;
+  out.leader = leader_;
   out.base = log_.base();
   out.last = log_.last();
   out.durable = log_.durable();
@@ -321,8 +376,18 @@ CoreView Core::view() const {
   out.last_term = log_.last_term();
   out.runs.assign(log_.runs().begin(), log_.runs().end());
   out.unapplied_bytes = unapplied_bytes_;
-  out.waiting_reads = reads_.size();
+  out.waiting_reads = reads_.size() + asked_reads_.size();
   out.clock_steps_back = clock_steps_back_;
+  out.protocol_errors = protocol_errors_;
+  out.promise_until = promise_until_;
+  out.readable_until = readable_until();
+  out.activating = activating_;
+  out.first_own = first_own_;
+  out.configuration = configurations_.back().first;
+  out.quarantined = quarantine_.has_value();
+  out.installing = installing_.has_value();
+  out.pre_campaigning = pre_.has_value();
+  out.transferring = transfer_.has_value();
   return out;
 }
 

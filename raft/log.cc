@@ -35,6 +35,24 @@ std::optional<Term> Log::term_at(Index index) const {
   return std::prev(after)->term;
 }
 
+Index Log::last_at_most(Index from, Term term) const {
+  from = std::min(from, last_);
+  for (auto run = runs_.rbegin(); run != runs_.rend(); ++run) {
+    if (run->first <= from && run->term <= term) return from;
+    from = std::min(from, run->first.previous());
+  }
+  return base_;
+}
+
+WriteId Log::write_of(Index index) const {
+  CHECK(index <= last_);
+  if (index <= durable_) return WriteId{};
+  const auto found = std::lower_bound(writes_.begin(), writes_.end(), index,
+                                      [](const Write& write, Index i) { return write.last < i; });
+  CHECK(found != writes_.end());
+  return found->id;
+}
+
 void Log::append(Entry entry, WriteId write) {
   CHECK(entry.index == last_.next());
   CHECK(entry.term >= last_term());
@@ -95,6 +113,16 @@ void Log::compact(Index index) {
   }
 }
 
+void Log::install(Index index, Term term) {
+  CHECK(index >= base_);
+  CHECK_MSG(writes_.empty() && durable_ == last_, "nothing may be appended while it is written");
+  if (term_at(index) == term) {
+    compact(index);
+    return;
+  }
+  *this = Log(index, term, {}, index);
+}
+
 std::optional<std::vector<Entry>> Log::cached(IndexRange range) const {
   if (cache_.empty() || range.first < first_cached() || range.last > last_) return std::nullopt;
   const auto from = static_cast<std::ptrdiff_t>(range.first.value - first_cached().value);
@@ -102,9 +130,22 @@ std::optional<std::vector<Entry>> Log::cached(IndexRange range) const {
   return std::vector<Entry>(cache_.begin() + from, cache_.begin() + to);
 }
 
-void Log::release(Index index) {
+std::vector<Entry> Log::slice(Index from, std::size_t max_bytes) const {
+  CHECK(is_cached(from));
+  auto at = cache_.begin() + static_cast<std::ptrdiff_t>(from.value - first_cached().value);
+  std::vector<Entry> out;
+  std::size_t bytes = 0;
+  for (; at != cache_.end(); ++at) {
+    bytes += entry_cost(*at);
+    if (!out.empty() && bytes > max_bytes) break;
+    out.push_back(*at);
+  }
+  return out;
+}
+
+void Log::release(Index index, std::size_t keep_bytes) {
   const Index upto = std::min(index, durable_);
-  while (!cache_.empty() && cache_.front().index <= upto) {
+  while (cached_bytes_ > keep_bytes && !cache_.empty() && cache_.front().index <= upto) {
     cached_bytes_ -= entry_cost(cache_.front());
     cache_.pop_front();
   }

@@ -41,6 +41,10 @@ class Log {
   // Known from base to last.
   std::optional<Term> term_at(Index index) const;
   const std::deque<TermRun>& runs() const { return runs_; }
+  // The largest position in [base, from] whose term is not above `term`; base if there is none.
+  Index last_at_most(Index from, Term term) const;
+  // The write with which everything up to `index` is durable; 0: it already is.
+  WriteId write_of(Index index) const;
 
   // `entry` follows the last one; its term is not lower.
   void append(Entry entry, WriteId write);
@@ -50,11 +54,24 @@ class Log {
   void on_written(WriteId upto);
   // Entries <= index are gone from disk; they were durable.
   void compact(Index index);
+  // A snapshot at (index, term) was installed durably: what follows that entry stays if the log
+  // holds it, else everything goes.
+  void install(Index index, Term term);
 
   // The entries of the range if all of them are cached.
   std::optional<std::vector<Entry>> cached(IndexRange range) const;
-  // Entries <= index, as far as they are durable, need not be cached any more.
-  void release(Index index);
+  bool is_cached(Index index) const {
+    return !cache_.empty() && index >= first_cached() && index <= last_;
+  }
+  // Cached entries from `from` on: at least one, more as long as they cost no more than max_bytes
+  // together. `from` must be cached.
+  std::vector<Entry> slice(Index from, std::size_t max_bytes) const;
+  const Entry* find_cached(Index index) const {
+    return is_cached(index) ? &cache_[index.value - first_cached().value] : nullptr;
+  }
+  // Entries <= index, as far as they are durable, need not be cached any more; those that cost
+  // `keep_bytes` together, the newest ones, are.
+  void release(Index index, std::size_t keep_bytes = 0);
   std::size_t cached_bytes() const { return cached_bytes_; }
   // Sum of entry_cost over cached entries in the range.
   std::size_t cached_cost(IndexRange range) const;

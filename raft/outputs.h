@@ -34,6 +34,25 @@ struct CoreConfig {
   std::uint64_t max_apply_lag = 100'000;        // entries
   std::size_t max_waiting_reads = 10'000;
   Duration read_wait = std::chrono::seconds(2);
+  std::size_t cache_bytes = 64u << 20;  // entries kept in memory by a leader; others a 16th of it
+  // How long news of a commit waits for an append that could carry it.
+  Duration commit_notice = std::chrono::milliseconds(2);
+  // Age of the oldest write that the disk has not finished (raft.md §5, "Disk stall").
+  Duration disk_slow = std::chrono::milliseconds(500);
+  Duration disk_stalled = std::chrono::seconds(2);
+  Duration disk_given_up = std::chrono::seconds(3);  // a leader steps down
+  Duration disk_clean = std::chrono::seconds(10);    // without a stall: trusted again
+  Duration removed_linger = std::chrono::seconds(10);
+  Duration snapshot_unpin = std::chrono::minutes(10);  // without contact
+  std::uint64_t log_hard_cap = 1ull << 30;             // bytes kept behind a snapshot under way
+  std::uint64_t promote_lag = 64;                      // entries: C4, and a leadership's new holder
+  std::size_t max_voters = 7;
+  std::size_t max_learners = 16;
+  // Leadership goes to a better-ranked voter that was well for so long (raft.md §5).
+  Duration rebalance_after = std::chrono::seconds(30);
+  Duration rebalance_backoff = std::chrono::seconds(60);
+  Duration rebalance_backoff_max = std::chrono::hours(1);
+  Duration rebalance_calm = std::chrono::minutes(10);  // at most 3 changes of leader in it
   RetentionLimits retention{};
 };
 
@@ -156,6 +175,7 @@ struct PeerStatus {
   Instant last_contact = Instant::min();
   bool snapshot = false;  // is sent one
   bool quarantined = false;
+  bool regressed = false;  // lost entries it had acknowledged, and did not notice: not counted
   DiskState disk = DiskState::Good;
 };
 
@@ -183,8 +203,11 @@ struct Outputs {
   // The installed snapshot's state takes effect here, before `apply`.
   std::optional<LogPosition> activate;
   std::optional<IndexRange> apply;      // committed and locally durable (D5); each index once
-  std::vector<ProposalResult> results;  // of proposals and ConfigChanges
-  std::vector<std::pair<std::uint64_t, std::optional<Error>>> transfers;  // by request id
+  std::vector<ProposalResult> results;  // of proposals, in their order
+  // Of ConfigChanges and TransferRequests that came to their end, by request id. A change has
+  // ended when its last entry is committed.
+  std::vector<std::pair<std::uint64_t, std::optional<Error>>> changes;
+  std::vector<std::pair<std::uint64_t, std::optional<Error>>> transfers;
   std::vector<ReadGrant> reads;
   std::optional<LogBase> compact;  // entries up to its index may be deleted from disk
   bool flush_state = false;        // the log wants to shrink: make the state durable (D7)

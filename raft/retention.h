@@ -29,6 +29,7 @@ class Retention {
   // The highest index that may go, once a whole step is in excess.
   std::optional<Index> excess() const;
   void compacted(Index index);
+  std::uint64_t bytes() const { return bytes_; }
 
  private:
   struct Block {
