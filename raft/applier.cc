@@ -17,7 +17,7 @@ void move_to_end(std::vector<T>& to, std::vector<T>& from) {
 }  // namespace
 
 bool ApplyTask::merge(ApplyTask& later) {
-  if (flush) return false;
+  if (flush || later.activate) return false;
   if (applies() && later.applies()) {
     CHECK(range.last.next() == later.range.first);
     if (entries.empty() || later.entries.empty()) return false;
@@ -42,6 +42,12 @@ Result<void> Applier::run(ApplyTask& task) {
   for (Refusal& refusal : task.refused) refusal.done(std::move(refusal.error));
   task.refused.clear();
   waiter_ = 0;
+  if (task.activate) {
+    CHECK(task.activate->index > applied_);
+    machine_.activate();
+    applied_ = task.activate->index;
+    report(false);
+  }
   if (task.applies()) {
     CHECK(task.range.first == applied_.next());
     while (applied_ < task.range.last) {

@@ -29,13 +29,15 @@ struct Refusal {
 };
 
 struct ApplyTask {
-  std::vector<Refusal> refused;  // answered first
-  IndexRange range{};            // first 0: nothing to apply
-  std::vector<Entry> entries;    // the whole range, or empty: read it from storage
-  std::vector<Waiter> waiters;   // by index, within the range
-  bool flush = false;            // make the state durable at the end
+  std::vector<Refusal> refused;         // answered first
+  std::optional<LogPosition> activate;  // then the machine's prepared state becomes the live one
+  IndexRange range{};                   // first 0: nothing to apply
+  std::vector<Entry> entries;           // the whole range, or empty: read it from storage
+  std::vector<Waiter> waiters;          // by index, within the range
+  bool flush = false;                   // make the state durable at the end
 
   bool applies() const { return range.first != Index{}; }
+  bool empty() const { return !applies() && !flush && !activate && refused.empty(); }
   // Appends a later task, if that leaves one task of the same meaning.
   bool merge(ApplyTask& later);
 };

@@ -74,9 +74,10 @@ class Core {
   void on_digest(Instant now, Index check, std::uint64_t digest);
   void change_configuration(Instant now, const ConfigChange& change);
   void transfer(Instant now, const TransferRequest& request);
-  // Begins a cluster of these voters, one of them us. False: this node belongs to one, or it may
-  // have before. Exactly one of the voters may do it.
-  bool found(Instant now, const Configuration& configuration);
+  // Begins a cluster of these voters, one of them us; ends like a ConfigChange, when it is durable
+  // here. Refused if this node belongs to one or may have before. Exactly one of the voters may do
+  // it.
+  void found(Instant now, std::uint64_t id, const Configuration& configuration);
 
   // What is to be done since the last call.
   Outputs take();

@@ -30,8 +30,9 @@ void Core::change_configuration(Instant now, const ConfigChange& change) {
   advance(now);
   changes_.emplace_back(change.id, fail(ErrorCode::Unsupported, "not yet"));
 }
-bool Core::found(Instant, const Configuration&) {
-  return false;
+void Core::found(Instant now, std::uint64_t id, const Configuration&) {
+  advance(now);
+  changes_.emplace_back(id, fail(ErrorCode::Unsupported, "not yet"));
 }
 void Core::consider_leave() {}
 void Core::finish_change() {}
