@@ -2,9 +2,13 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <system_error>
 
 #include "base/check.h"
+#include "base/io/file.h"
 #include "base/log.h"
+#include "raft/members_file.h"
+#include "raft/snapshot_manifest.h"
 
 namespace fyr::server {
 
@@ -34,20 +38,78 @@ pb::Command decode(const raft::Entry& entry) {
   return command;
 }
 
+bool has_others(const std::filesystem::path& raft_directory) {
+  const auto members = raft::read_members(raft_directory / "members");
+  return members && (members->voters.size() > 1 || members->is_joint());
+}
+
+// One damaged state is kept: the newest.
+Result<void> set_aside(const std::filesystem::path& generation) {
+  const auto aside = generation.parent_path() / "damaged";
+  std::error_code error;
+  std::filesystem::remove_all(aside, error);
+  if (!error) std::filesystem::rename(generation, aside, error);
+  if (error)
+    return fail(ErrorCode::Internal, aside.string() + ": cannot be made: " + error.message());
+  return io::sync_directory(generation.parent_path());
+}
+
+// Tables never change, so both folders may share them; RocksDB writes to the other files.
+Result<void> take_over(const std::filesystem::path& from, const std::filesystem::path& to) {
+  if (auto made = io::make_directories(to); !made) return made;
+  const auto names = io::list_files(from);
+  if (!names) return names.error();
+  for (const std::string& name : *names) {
+    if (name == raft::kManifestName) continue;
+    std::error_code error;
+    const bool is_table = name.ends_with(".sst");
+    if (is_table) std::filesystem::create_hard_link(from / name, to / name, error);
+    if (!is_table || error) {
+      auto content = io::read_file(from / name, std::size_t{1} << 30);
+      if (!content) return content.error();
+      if (auto done = io::write_file_atomically(to / name, *content); !done) return done;
+    }
+  }
+  if (auto synced = io::sync_directory(to); !synced) return synced;
+  return io::sync_directory(to.parent_path());
+}
+
 }  // namespace
 
 Result<std::unique_ptr<Fsm>> Fsm::open(const std::filesystem::path& raft_directory,
                                        Publisher& publisher) {
-  std::unique_ptr<Fsm> self(new Fsm(publisher));
-  auto database = StateDatabase::open(raft_directory / "state" / "1");
-  if (!database) return database.error();
-  self->database_ = std::move(*database);
-  const auto record =
-      self->state_.write([&](StateStore& store) { return self->database_->load(store); });
-  if (!record) return record.error();
-  self->applied_ = record->index;
-  self->last_stamp_ns_ = record->stamp_ns;
+  std::unique_ptr<Fsm> self(new Fsm(raft_directory, publisher));
+  const auto generation = self->generations_.current();
+  if (!generation) return generation.error();
+  if (auto removed = self->generations_.remove_others(); !removed) return removed.error();
+  auto loaded = self->load(*generation);
+  if (!loaded && loaded.error().code == ErrorCode::Corrupt && has_others(raft_directory)) {
+    log::error("state", "set aside, to be made again from the log or a snapshot: {}",
+               loaded.error().message);
+    if (auto moved = set_aside(self->generations_.path_of(*generation)); !moved)
+      return moved.error();
+    loaded = self->load(*generation);
+  }
+  if (!loaded) return loaded.error();
   return self;
+}
+
+Result<void> Fsm::load(std::uint64_t generation) {
+  database_.reset();
+  auto database = StateDatabase::open(generations_.path_of(generation));
+  if (!database) return database.error();
+  database_ = std::move(*database);
+  StateStore fresh;
+  const auto record = database_->load(fresh);
+  if (!record) {
+    database_.reset();
+    return record.error();
+  }
+  state_.write([&](StateStore& store) { store = std::move(fresh); });
+  applied_ = record->index;
+  applied_term_ = record->term;
+  last_stamp_ns_ = record->stamp_ns;
+  return {};
 }
 
 raft::Index Fsm::applied() const {
@@ -72,6 +134,7 @@ void Fsm::apply(std::span<const raft::Entry> entries, std::vector<raft::ApplyOut
   record.stamp_ns = last_stamp_ns();
   record.digest = state_.read([](const StateStore& store) { return store.digest(); });
   if (auto written = database_->commit(record); !written) stop_process(written.error());
+  applied_term_.store(record.term, std::memory_order_release);
   applied_.store(record.index, std::memory_order_release);
   if (on_applied_) on_applied_(record.index);
 }
@@ -106,6 +169,64 @@ raft::Index Fsm::durable_applied() const {
 
 void Fsm::flush() {
   if (auto flushed = database_->flush(); !flushed) stop_process(flushed.error());
+}
+
+raft::Term Fsm::applied_term() const {
+  return raft::Term(applied_term_.load(std::memory_order_acquire));
+}
+
+// ---- snapshots --------------------------------------------------------------------------------
+
+Result<raft::LogPosition> Fsm::checkpoint(const std::filesystem::path& directory) {
+  const auto record = database_->checkpoint(directory);
+  if (!record) return record.error();
+  return raft::LogPosition{raft::Index(record->index), raft::Term(record->term)};
+}
+
+Result<raft::LogPosition> Fsm::prepare(const std::filesystem::path& directory) {
+  drop_prepared();
+  const auto current = generations_.current();
+  if (!current) return current.error();
+  auto prepared = std::make_unique<Prepared>();
+  prepared->generation = *current + 1;
+  if (auto removed = generations_.remove(prepared->generation); !removed) return removed.error();
+  const auto path = generations_.path_of(prepared->generation);
+  if (auto taken = take_over(directory, path); !taken) return taken.error();
+  auto database = StateDatabase::open(path);
+  if (!database) return database.error();
+  prepared->database = std::move(*database);
+  const auto record = prepared->database->load(prepared->store);
+  if (!record) return record.error();
+  if (auto synced = io::sync_directory(path); !synced) return synced.error();
+  prepared->record = *record;
+  prepared_.with([&](auto& held) { held = std::move(prepared); });
+  return raft::LogPosition{raft::Index(record->index), raft::Term(record->term)};
+}
+
+void Fsm::drop_prepared() {
+  auto dropped = prepared_.with([](auto& held) { return std::move(held); });
+  if (!dropped) return;
+  dropped->database.reset();
+  const auto current = generations_.current();
+  if (!current || *current == dropped->generation) return;  // installed: it is the node's
+  if (auto removed = generations_.remove(dropped->generation); !removed)
+    log::warn("state", "{}", removed.error().message);
+}
+
+void Fsm::activate() {
+  auto next = prepared_.with([](auto& held) { return std::move(held); });
+  CHECK_MSG(next, "nothing was prepared");
+  const AppliedRecord record = next->record;
+  state_.write([&](StateStore& store) { std::swap(store, next->store); });
+  std::swap(database_, next->database);
+  last_stamp_ns_.store(std::max(record.stamp_ns, last_stamp_ns()), std::memory_order_release);
+  applied_term_.store(record.term, std::memory_order_release);
+  applied_.store(record.index, std::memory_order_release);
+  publisher_.publish_all(record.index);
+  if (on_applied_) on_applied_(record.index);
+  next.reset();  // the old one
+  if (auto removed = generations_.remove_others(); !removed)
+    log::warn("state", "{}", removed.error().message);
 }
 
 }  // namespace fyr::server

@@ -3,9 +3,11 @@
 #include <rocksdb/cache.h>
 #include <rocksdb/db.h>
 #include <rocksdb/table.h>
+#include <rocksdb/utilities/checkpoint.h>
 #include <rocksdb/write_batch.h>
 
 #include <array>
+#include <system_error>
 #include <vector>
 
 #include "base/bytes.h"
@@ -200,6 +202,46 @@ Result<void> StateDatabase::flush() {
   const auto status = impl_->db->Flush(rocksdb::FlushOptions(), impl_->handles);
   if (!status.ok()) return impl_->error(status);
   return {};
+}
+
+namespace {
+
+// RocksDB's own log files say where the copy was made; they belong to no snapshot.
+void remove_notes(const std::filesystem::path& folder) {
+  std::error_code error;
+  std::vector<std::filesystem::path> notes;
+  for (std::filesystem::directory_iterator it(folder, error), end; !error && it != end;
+       it.increment(error)) {
+    if (it->path().filename().string().starts_with("LOG")) notes.push_back(it->path());
+  }
+  for (const auto& note : notes) std::filesystem::remove(note, error);
+}
+
+}  // namespace
+
+Result<AppliedRecord> StateDatabase::checkpoint(const std::filesystem::path& copy) {
+  Impl& impl = *impl_;
+  // Without a write-ahead log only what is in files is copied.
+  if (auto flushed = flush(); !flushed) return flushed.error();
+  rocksdb::Checkpoint* made = nullptr;
+  auto status = rocksdb::Checkpoint::Create(impl.db.get(), &made);
+  const std::unique_ptr<rocksdb::Checkpoint> checkpoint(made);
+  if (status.ok()) status = checkpoint->CreateCheckpoint(copy.string(), 0);
+  if (!status.ok()) return impl.error(status);
+  rocksdb::DB* opened = nullptr;
+  rocksdb::Options options;
+  options.info_log_level = rocksdb::FATAL_LEVEL;
+  status = rocksdb::DB::OpenForReadOnly(options, copy.string(), &opened);
+  const std::unique_ptr<rocksdb::DB> db(opened);
+  if (!status.ok()) return impl.error(status);
+  std::string bytes;
+  status = db->Get(rocksdb::ReadOptions(), kAppliedKey, &bytes);
+  remove_notes(copy);
+  if (status.IsNotFound()) return AppliedRecord{};
+  if (!status.ok()) return impl.error(status);
+  const auto record = decode_record(bytes);
+  if (!record) return impl.error(record.error().code, record.error().message);
+  return *record;
 }
 
 }  // namespace fyr::server

@@ -40,6 +40,9 @@ class StateDatabase {
 
   StateIndex durable_applied() const;
   Result<void> flush();
+  // A copy of what was committed so far in `copy`, which must not exist; returns the record as read
+  // back from the copy. Not while a batch is being committed.
+  Result<AppliedRecord> checkpoint(const std::filesystem::path& copy);
 
  private:
   StateDatabase();

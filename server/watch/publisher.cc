@@ -1,5 +1,6 @@
 #include "server/watch/publisher.h"
 
+#include <algorithm>
 #include <map>
 // tidy: arrows: watchers come and go on the threads of those who wait
 #include <mutex>
@@ -64,6 +65,9 @@ struct Publisher::Impl {
   std::map<std::size_t, std::size_t> prefix_lengths;  // of watched prefixes, and how many topics
   std::uint64_t next_id = 1, round = 0;
 
+  // Watchers that were told; destroyed outside the lock.
+  using Ended = std::vector<std::unique_ptr<Watcher>>;
+
   std::uint64_t add(std::vector<Topic> wanted, std::function<void(StateIndex)> call, bool once) {
     auto watcher = std::make_unique<Watcher>();
     watcher->once = once;
@@ -119,6 +123,20 @@ struct Publisher::Impl {
     }
   }
 
+  void call(const std::vector<std::uint64_t>& due, StateIndex index, Ended& ended) {
+    for (const std::uint64_t id : due) {
+      // An earlier callback may have dropped it.
+      auto it = watchers.find(id);
+      if (it == watchers.end()) continue;
+      if (!it->second->once) {
+        it->second->call(index);
+        continue;
+      }
+      ended.push_back(remove(id));
+      ended.back()->call(index);
+    }
+  }
+
   void collect_all(const ChangeList& changes, std::vector<std::uint64_t>& due) {
     for (const Topic& topic : changes.topics) {
       collect({topic.kind, topic.key}, due);
@@ -146,23 +164,22 @@ Subscription Publisher::follow(std::vector<Topic> topics,
 
 void Publisher::publish(const ChangeList& changes) {
   if (changes.topics.empty()) return;
-  std::vector<std::unique_ptr<Watcher>> done;
+  Impl::Ended ended;
   std::lock_guard lock(impl_->mutex);
   if (impl_->watchers.empty()) return;
   ++impl_->round;
   std::vector<std::uint64_t> due;
   impl_->collect_all(changes, due);
-  for (const std::uint64_t id : due) {
-    // An earlier callback may have dropped it.
-    auto it = impl_->watchers.find(id);
-    if (it == impl_->watchers.end()) continue;
-    if (!it->second->once) {
-      it->second->call(changes.index);
-      continue;
-    }
-    done.push_back(impl_->remove(id));
-    done.back()->call(changes.index);
-  }
+  impl_->call(due, changes.index, ended);
+}
+
+void Publisher::publish_all(StateIndex index) {
+  Impl::Ended ended;
+  std::lock_guard lock(impl_->mutex);
+  std::vector<std::uint64_t> due;
+  for (const auto& [id, watcher] : impl_->watchers) due.push_back(id);
+  std::sort(due.begin(), due.end());
+  impl_->call(due, index, ended);
 }
 
 std::size_t Publisher::size() const {

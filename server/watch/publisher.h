@@ -45,6 +45,8 @@ class Publisher {
   [[nodiscard]] Subscription follow(std::vector<Topic> topics,
                                     std::function<void(StateIndex)> on_change);
   void publish(const ChangeList& changes);
+  // Everything may have changed, as of `index`: the state was replaced as a whole.
+  void publish_all(StateIndex index);
   std::size_t size() const;  // live subscriptions
 
  private:

@@ -11,6 +11,7 @@
 #include <fstream>
 #include <thread>
 
+#include "raft/state_generations.h"
 #include "tests/unit/server/temporary_folder.h"
 #include "tests/unit/state/fixture.h"
 
@@ -265,6 +266,109 @@ TEST_F(FsmTest, RemovingALargeTreeKeepsNoReaderWaitingForLong) {
   open();
   EXPECT_EQ(read([](const StateStore& store) { return store.digest(); }), digest);
   EXPECT_EQ(read([](const StateStore& store) { return store.kv_count(); }), 0u);
+}
+
+// ---- snapshots --------------------------------------------------------------------------------
+
+// What another server sends: everything up to entry 9.
+class FsmSnapshotTest : public FsmTest {
+ protected:
+  void SetUp() override {
+    Publisher publisher;
+    auto other = Fsm::open(folder_.path() / "other", publisher);
+    ASSERT_TRUE(other);
+    std::vector<raft::ApplyOutcome> outcomes;
+    pb::Command last = kv_set("b", "new");
+    last.set_stamp_ns(77);
+    (*other)->apply(
+        {{entry(5, kv_set("a", "1")), entry(6, service_command("n", "s", "s")), entry(9, last)}},
+        outcomes);
+    const auto made = (*other)->checkpoint(copy_);
+    ASSERT_TRUE(made) << made.error().message;
+    EXPECT_EQ(*made, (raft::LogPosition{raft::Index(9), raft::Term(1)}));
+    // Changes after the copy are not in it.
+    (*other)->apply({{entry(10, kv_set("a", "later"))}}, outcomes);
+    open();
+    apply({entry(5, kv_set("a", "1")), entry(6, kv_set("b", "old"))});
+  }
+  void prepare() {
+    const auto prepared = fsm_->prepare(copy_);
+    ASSERT_TRUE(prepared) << prepared.error().message;
+    EXPECT_EQ(*prepared, (raft::LogPosition{raft::Index(9), raft::Term(1)}));
+  }
+  std::filesystem::path generation(const char* number) { return folder_.path() / "state" / number; }
+
+  const std::filesystem::path copy_ = folder_.path() / "copy";
+};
+
+TEST_F(FsmSnapshotTest, APreparedStateChangesNothingUntilItIsActivated) {
+  prepare();
+  std::filesystem::remove_all(copy_);
+  EXPECT_EQ(value("b"), "old");
+  EXPECT_EQ(fsm_->applied(), raft::Index(6));
+  ASSERT_TRUE(raft::StateGenerations(folder_.path()).set_current(2));
+  StateIndex told = 0;
+  fsm_->on_applied([&](StateIndex index) { told = index; });
+  fsm_->activate();
+  EXPECT_EQ(value("b"), "new");
+  EXPECT_EQ(value("a"), "1");
+  EXPECT_EQ(fsm_->applied(), raft::Index(9));
+  EXPECT_EQ(fsm_->applied_term(), raft::Term(1));
+  EXPECT_EQ(fsm_->durable_applied(), raft::Index(9));
+  EXPECT_EQ(fsm_->last_stamp_ns(), 77);
+  EXPECT_EQ(told, 9u);
+  EXPECT_FALSE(std::filesystem::exists(generation("1")));
+  apply({entry(10, kv_set("c", "after"))});
+  open();
+  EXPECT_EQ(value("c"), "after");
+  EXPECT_EQ(value("b"), "new");
+}
+
+// Whoever waits is woken once and finds the new state, with an index that did not fall.
+TEST_F(FsmSnapshotTest, EveryWaiterIsWokenWithTheNewState) {
+  prepare();
+  ASSERT_TRUE(raft::StateGenerations(folder_.path()).set_current(2));
+  std::vector<std::string> seen;
+  const auto look = [&](StateIndex index) {
+    EXPECT_EQ(index, 9u);
+    seen.push_back(value("b"));
+  };
+  const Topic b{TopicKind::KvKey, "b"};
+  const StateIndex before = read([&](const StateStore& store) { return store.index_of(b); });
+  auto once = publisher_.subscribe({b}, look);
+  auto stream = publisher_.follow({{TopicKind::Service, "s"}}, look);
+  fsm_->activate();
+  EXPECT_EQ(seen, (std::vector<std::string>{"new", "new"}));
+  EXPECT_GT(read([&](const StateStore& store) { return store.index_of(b); }), before);
+  EXPECT_EQ(publisher_.size(), 1u) << "the stream stays";
+}
+
+TEST_F(FsmSnapshotTest, WhatWasPreparedAndNotInstalledIsGoneAfterARestart) {
+  prepare();
+  EXPECT_TRUE(std::filesystem::exists(generation("2")));
+  open();
+  EXPECT_FALSE(std::filesystem::exists(generation("2")));
+  EXPECT_EQ(value("b"), "old");
+  prepare();
+  fsm_->drop_prepared();
+  EXPECT_FALSE(std::filesystem::exists(generation("2")));
+}
+
+TEST_F(FsmSnapshotTest, AfterTheExchangeTheNewStateIsTheNodesEvenIfNothingWasActivated) {
+  prepare();
+  ASSERT_TRUE(raft::StateGenerations(folder_.path()).set_current(2));
+  fsm_->drop_prepared();
+  open();
+  EXPECT_EQ(value("b"), "new");
+  EXPECT_EQ(fsm_->applied(), raft::Index(9));
+}
+
+TEST_F(FsmSnapshotTest, ADamagedCopyIsRefusedAndTheLiveStateGoesOn) {
+  for (const auto& file : std::filesystem::directory_iterator(copy_))
+    if (file.path().extension() == ".sst") std::filesystem::resize_file(file.path(), 100);
+  EXPECT_FALSE(fsm_->prepare(copy_));
+  apply({entry(7, kv_set("c", "x"))});
+  EXPECT_EQ(value("c"), "x");
 }
 
 }  // namespace
