@@ -177,6 +177,7 @@ void Publisher::publish_all(StateIndex index) {
   Impl::Ended ended;
   std::lock_guard lock(impl_->mutex);
   std::vector<std::uint64_t> due;
+  // tidy: hash-order: sorted below
   for (const auto& [id, watcher] : impl_->watchers) due.push_back(id);
   std::sort(due.begin(), due.end());
   impl_->call(due, index, ended);
