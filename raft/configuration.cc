@@ -74,6 +74,20 @@ const Member* Configuration::find(NodeId id) const {
   return found == members.end() ? nullptr : &*found;
 }
 
+std::vector<NodeId> all_voters(const Configuration& configuration) {
+  std::vector<NodeId> out = configuration.voters;
+  for (const NodeId id : configuration.outgoing) {
+    if (std::ranges::find(out, id) == out.end()) out.push_back(id);
+  }
+  return out;
+}
+
+int leading_priority(const Configuration& configuration, NodeId id) {
+  const Member* member = configuration.find(id);
+  if (member == nullptr) return 0;
+  return member->kind == MemberKind::Witness ? -1 : member->priority;
+}
+
 Configuration single_voter(Member member) {
   Configuration out;
   out.voters.push_back(member.id);

@@ -45,6 +45,11 @@ struct Configuration {
   const Member* find(NodeId id) const;
 };
 
+// Every voter of either set, once.
+std::vector<NodeId> all_voters(const Configuration& configuration);
+// How much a member is wanted as leader. -1: a witness, which only hands on what it holds.
+int leading_priority(const Configuration& configuration, NodeId id);
+
 // The configuration a new cluster starts with.
 Configuration single_voter(Member member);
 

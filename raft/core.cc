@@ -111,7 +111,11 @@ void Core::on_written(Instant now, WriteId upto) {
     hard_writes_.pop_front();
   }
   log_.on_written(upto);
-  if (installing_ && installing_->write <= upto) installed();
+  if (installing_ && installing_->write != WriteId{} && installing_->write <= upto) installed();
+  if (founding_ && log_.durable() >= Index(1)) {
+    changes_.emplace_back(*founding_, std::nullopt);
+    founding_.reset();
+  }
   if (quarantine_ends_ != WriteId{} && quarantine_ends_ <= upto) {
     quarantine_ends_ = WriteId{};
     quarantine_.reset();
@@ -133,6 +137,7 @@ void Core::on_applied(Instant now, Index applied, Index durable_applied) {
   applied_ = applied;
   durable_applied_ = durable_applied;
   if (activating_ <= applied_) activating_ = Index{};
+  consider_install();
   grant_reads();
   consider_compaction();
 }
@@ -184,6 +189,7 @@ void Core::on_digest(Instant now, Index check, std::uint64_t digest) {
 // ---- outputs ----------------------------------------------------------------------------------
 
 Outputs Core::take() {
+  consider_transfer();
   register_reads();
   forward_reads();
   replicate();
@@ -199,7 +205,7 @@ Outputs Core::take() {
   out.drop_snapshot = std::exchange(drop_snapshot_, false);
   out.activate = std::exchange(activate_, std::nullopt);
   const Index ready = std::min(commit_, log_.durable());  // D5
-  if (ready > handed_) {
+  if (ready > handed_ && !installing_) {
     out.apply = IndexRange{handed_.next(), ready};
     handed_ = ready;
   }
@@ -215,12 +221,14 @@ Outputs Core::take() {
 }
 
 PersistBatch& Core::batch() {
-  if (pending_.empty()) {
-    pending_.push_back({});
-    pending_.back().id = next_write_;
-    disk_.asked(next_write_, now_);
-    next_write_ = next_write_.next();
-  }
+  return pending_.empty() ? new_batch() : pending_.back();
+}
+
+PersistBatch& Core::new_batch() {
+  pending_.push_back({});
+  pending_.back().id = next_write_;
+  disk_.asked(next_write_, now_);
+  next_write_ = next_write_.next();
   return pending_.back();
 }
 
@@ -270,7 +278,8 @@ void Core::consider_compaction() {
   if (self != nullptr && self->kind == MemberKind::Witness) {
     // It keeps what some data server may lack; the other limits are for them.
     const Index known = role_ == Role::Leader ? held_by_all() : held_by_all_;
-    if (!excess || known < *excess) excess = known;
+    const bool enough = known.value > log_.base().value + config_.retention.step_entries / 10;
+    if (!excess || known < *excess) excess = enough ? std::optional<Index>(known) : std::nullopt;
   }
   if (!excess || *excess > applied_ || *excess <= log_.base()) return;
   if (*excess <= durable_applied_) {

@@ -117,13 +117,14 @@ class Core {
     LogBase base;
     std::string id;
     NodeId from;
-    WriteId write;
+    WriteId write;  // 0: waits until what was handed out before is applied
   };
   using Outcome = std::pair<std::uint64_t, std::optional<Error>>;
 
   // ---- core.cc
   void advance(Instant now);
   PersistBatch& batch();
+  PersistBatch& new_batch();
   void write_hard(HardState hard);
   WriteId write_of_term() const;
   void send(NodeId to, MessageBody body, WriteId after = {}, std::uint64_t to_incarnation = 0);
@@ -221,10 +222,11 @@ class Core {
   void consider_leave();
   void finish_change();
   void drop_removed_peers();
+  void leave_leadership();
 
   // ---- transfer.cc
   std::optional<Error> refuse_target(NodeId to) const;
-  std::optional<NodeId> best_target(bool strictly_better) const;
+  std::optional<NodeId> best_target(bool better_than_us) const;
   void begin_transfer(NodeId to, std::uint64_t id, bool by_request);
   void consider_transfer();
   void abort_transfer(const Error& reason);
@@ -238,7 +240,10 @@ class Core {
   void consider_snapshots();
   Index pinned_from() const;
   void offer(Progress& peer);
+  void prepared(SnapshotEvent& event);
+  void consider_install();
   void installed();
+  void report_position(const Message& offer, const std::string& id);
   void drop_fetch();
   void handle(const Message& message, const SnapshotOffer& body);
   void handle(const Message& message, const SnapshotDone& body);
@@ -287,13 +292,13 @@ class Core {
 
   // Leadership.
   Index first_own_{};  // the no-op with which it began
-  Instant leads_since_ = Instant::min();
   std::vector<Progress> peers_;
   Rounds rounds_;
   bool round_is_new_ = false;  // nothing of the newest round was taken yet
   Instant beat_at_ = Instant::min();
   std::optional<Instant> notice_at_;
-  std::optional<std::uint64_t> change_;  // id of the ConfigChange under way
+  std::optional<std::uint64_t> change_;    // id of the ConfigChange under way
+  std::optional<std::uint64_t> founding_;  // id of the request
   std::optional<Transfer> transfer_;
   std::optional<Transfer> transferred_;  // we lead no more; who does?
   bool lease_void_ = false;              // a TimeoutNow may be under way
@@ -309,7 +314,7 @@ class Core {
   Instant read_asked_ = Instant::min();
 
   std::optional<SnapshotMeta> snapshot_;  // the newest one made here
-  bool making_snapshot_ = false;
+  std::optional<Index> making_snapshot_;  // at this index or behind it
   Instant make_snapshot_after_ = Instant::min();
   std::optional<FetchSnapshot> fetching_;
   std::optional<Install> installing_;
@@ -320,7 +325,7 @@ class Core {
 
   DiskWatch disk_{config_};
   WriteId next_write_{1};
-  std::vector<PersistBatch> pending_;  // at most one
+  std::vector<PersistBatch> pending_;
   std::vector<Outgoing> sends_;
   std::vector<FetchLog> fetches_;
   std::vector<ProposalResult> results_;

@@ -14,22 +14,6 @@ bool contains(const std::vector<NodeId>& ids, NodeId id) {
   return std::ranges::find(ids, id) != ids.end();
 }
 
-// Every voter of either set, once.
-std::vector<NodeId> all_voters(const Configuration& c) {
-  std::vector<NodeId> out = c.voters;
-  for (const NodeId id : c.outgoing) {
-    if (!contains(out, id)) out.push_back(id);
-  }
-  return out;
-}
-
-// A witness is the last one to lead: it only hands on what it holds.
-int leading_priority(const Configuration& c, NodeId id) {
-  const Member* member = c.find(id);
-  if (member == nullptr) return 0;
-  return member->kind == MemberKind::Witness ? -1 : member->priority;
-}
-
 }  // namespace
 
 // ---- timers -----------------------------------------------------------------------------------
@@ -147,9 +131,9 @@ void Core::become_leader() {
   role_ = Role::Leader;
   pre_.reset();
   set_leader(config_.self);
-  leads_since_ = now_;
+  const bool avoided = leading_priority(configuration(), config_.self) <= 0;
   rebalance_backoff_ = config_.rebalance_backoff;
-  rebalance_after_ = now_ + config_.rebalance_after;
+  rebalance_after_ = avoided ? now_ : now_ + config_.rebalance_after;
   rounds_ = Rounds();
   read_rounds_.clear();
   lease_void_ = false;

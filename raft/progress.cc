@@ -31,6 +31,7 @@ void Progress::probe(Index from) {
   probing = false;
   fetching = Index{};
   snapshot.reset();
+  failures = 0;
 }
 
 void Progress::replicate() {

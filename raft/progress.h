@@ -50,6 +50,7 @@ struct Progress {
   // ---- snapshot
   std::optional<SnapshotMeta> snapshot;  // pinned for it
   Instant offered = Instant::min();
+  int failures = 0;  // of fetching it
 
   // Not a member any more; kept until it holds the entry that says so, or until then.
   std::optional<Instant> leaves;

@@ -102,6 +102,7 @@ void Core::commit_to(Index index) {
   grant_reads();
   finish_change();
   consider_leave();
+  leave_leadership();
 }
 
 // ---- sending ----------------------------------------------------------------------------------
@@ -206,6 +207,8 @@ void Core::beat() {
   for (Progress& peer : peers_) send_heartbeat(peer);
   drop_removed_peers();
   consider_snapshots();
+  consider_leave();
+  leave_leadership();
   rebalance();
 }
 
@@ -234,7 +237,7 @@ Progress* Core::replying_peer(const Message& message) {
 
 void Core::heard(Progress& peer, const Message& message, std::uint64_t round, Index durable_last,
                  DiskState disk, bool quarantined) {
-  peer.contact = now_;
+  if (round >= peer.acked_round) peer.contact = now_;  // not by a late copy
   if (peer.incarnation != 0 && message.from_incarnation > peer.incarnation) {
     if (durable_last < peer.match) {
       peer.forget_match(durable_last);  // match_regression (raft.md §4)
