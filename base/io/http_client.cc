@@ -331,7 +331,8 @@ class Handle final : public OutgoingCall {
  public:
   Handle(asio::io_context& context, std::shared_ptr<T> call)
       : context_(context), call_(std::move(call)) {}
-  ~Handle() override {
+  // Out of memory here ends the process, like everywhere.
+  ~Handle() override {  // NOLINT(bugprone-exception-escape)
     asio::dispatch(context_, [call = call_] { call->abandon(); });
   }
 
