@@ -87,15 +87,12 @@ TEST_F(Discovery, WeightsDecideTheShares) {
 }
 
 TEST_F(Discovery, deregister_maint) {
-  std::mutex mutex;
-  std::condition_variable changed;
-  bool answer = false;
-  a.on_request([&](Backend&, Stream& stream, const Seen& seen) {
-    std::unique_lock lock(mutex);
-    const bool held = seen.line().starts_with("GET /held ");
-    if (held) changed.wait_for(lock, kPatience, [&] { return answer; });
-    stream.send(Backend::ok("finished"));
-  });
+  std::promise<void> answer;
+  a.on_request(
+      [may_answer = answer.get_future().share()](Backend&, Stream& stream, const Seen& seen) {
+        if (seen.line().starts_with("GET /held ")) may_answer.wait_for(kPatience);
+        stream.send(Backend::ok("finished"));
+      });
   source.first = update(1, {endpoint_of(a)});
   start_with_source();
   Client in_flight(port());
@@ -104,11 +101,7 @@ TEST_F(Discovery, deregister_maint) {
   source.push(update(2, {endpoint_of(b)}));
   Client other(port());
   ASSERT_TRUE(await([&] { return other.get().body == "b"; }));
-  {
-    std::lock_guard lock(mutex);
-    answer = true;
-  }
-  changed.notify_all();
+  answer.set_value();
   EXPECT_EQ(in_flight.read_reply().body, "finished");
 }
 
