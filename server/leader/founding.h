@@ -23,6 +23,7 @@ struct ServerFact {
   int expect = 0;           // its bootstrap_expect
   bool in_cluster = false;  // it has a log
   bool alive = true;
+  bool left = false;  // by its own will
 };
 
 // The voters if `self` is the one to found a cluster of them now.
