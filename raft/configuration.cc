@@ -1,6 +1,8 @@
 #include "raft/configuration.h"
 
 #include <algorithm>
+#include <charconv>
+#include <cstdio>
 
 #include "base/bytes.h"
 #include "base/check.h"
@@ -133,6 +135,21 @@ Result<Configuration> decode_configuration(std::string_view bytes) {
   out.learners = reader.ids();
   if (!reader.complete()) return fail(ErrorCode::Corrupt, "configuration: wrong length");
   return out;
+}
+
+std::string to_text(NodeId id) {
+  char text[17];
+  std::snprintf(text, sizeof text, "%016llx", static_cast<unsigned long long>(id.value));
+  return text;
+}
+
+std::optional<NodeId> node_id_from_text(std::string_view text) {
+  constexpr std::size_t kDigits = 16;
+  NodeId id;
+  const char* end = text.data() + text.size();
+  const auto [stop, error] = std::from_chars(text.data(), end, id.value, 16);
+  if (text.size() != kDigits || error != std::errc() || stop != end) return std::nullopt;
+  return id;
 }
 
 }  // namespace fyr::raft

@@ -7,6 +7,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -49,6 +50,9 @@ struct Configuration {
 std::vector<NodeId> all_voters(const Configuration& configuration);
 // How much a member is wanted as leader. -1: a witness, which only hands on what it holds.
 int leading_priority(const Configuration& configuration, NodeId id);
+// 16 hexadecimal digits.
+std::string to_text(NodeId id);
+std::optional<NodeId> node_id_from_text(std::string_view text);
 
 // The configuration a new cluster starts with.
 Configuration single_voter(Member member);

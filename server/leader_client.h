@@ -12,6 +12,7 @@
 #include <string>
 
 #include "base/error.h"
+#include "base/io/http_server.h"
 #include "base/time.h"
 #include "command.pb.h"
 #include "raft/types.h"
@@ -32,6 +33,9 @@ class LeaderClient {
                      std::function<void(Result<ApplyResult>)> done) = 0;
   virtual void renew_session(const std::string& address, const std::string& id,
                              std::function<void(Result<SessionRow>)> done) = 0;
+  // Any request of the HTTP API, handled there.
+  virtual void forward(const std::string& address, const io::HttpRequest& request,
+                       std::function<void(Result<io::HttpResponse>)> done) = 0;
   virtual void ask_consent(const std::string& address, raft::NodeId founder, raft::NodeId to,
                            std::function<void(Result<bool>)> done) = 0;
   // Waits until no call is under way; later ones end as Stopped.

@@ -23,6 +23,16 @@ Error no_leader() {
   return fail(ErrorCode::NoLeader, "No cluster leader");
 }
 
+AutopilotSettings autopilot_settings(const pb::AutopilotConfig& config) {
+  AutopilotSettings out;
+  out.cleanup_dead_servers = config.cleanup_dead_servers();
+  out.last_contact_threshold = Duration(config.last_contact_threshold_ns());
+  out.max_trailing_logs = config.max_trailing_logs();
+  out.min_quorum = config.min_quorum();
+  out.stabilization = Duration(config.server_stabilization_ns());
+  return out;
+}
+
 std::string address_of(const raft::Configuration& members, raft::NodeId id) {
   const auto found = std::ranges::find(members.members, id, &raft::Member::id);
   return found == members.members.end() ? std::string() : found->address;
@@ -45,6 +55,7 @@ struct Server::Impl {
   std::unique_ptr<raft::Node> node;
   AppliedWaiters waiters;
 
+  Guarded<Autopilot> autopilot;
   std::mutex founding_mutex;
   Consent given;          // guarded by founding_mutex
   bool founding = false;  // guarded by founding_mutex; consents are being asked for
@@ -112,6 +123,7 @@ struct Server::Impl {
         });
   }
 
+  void consider_founding(const std::vector<ServerFact>& servers);
   void found(std::vector<raft::Member> voters);
 
   void write(pb::Command command, std::function<void(Result<ApplyResult>)> done) {
@@ -154,6 +166,18 @@ struct Founding {
   std::atomic<std::size_t> missing;
   std::atomic<bool> refused{false};
 };
+
+void Server::Impl::consider_founding(const std::vector<ServerFact>& servers) {
+  const raft::NodeId self = node->status().id;
+  auto voters = voters_to_found(self, options.bootstrap_expect, servers);
+  if (!voters) return;
+  {
+    std::lock_guard lock(founding_mutex);
+    if (founding || !given.give(self, now())) return;
+    founding = true;
+  }
+  found(std::move(*voters));
+}
 
 void Server::Impl::found(std::vector<raft::Member> voters) {
   const raft::NodeId self = node->status().id;
@@ -289,6 +313,7 @@ LeaderInfo Server::leader() const {
   LeaderInfo info;
   info.self = status.role == raft::Role::Leader;
   info.known = info.self || status.leader != raft::NodeId();
+  info.id = status.leader;
   if (info.self) {
     info.address = impl_->options.rpc_address;
   } else if (info.known) {
@@ -311,17 +336,32 @@ raft::Node& Server::raft_node() {
   return *impl_->node;
 }
 
-void Server::consider_founding(const std::vector<ServerFact>& servers) {
-  const raft::NodeId self = impl_->node->status().id;
-  if (!impl_->node->members().members.empty()) return;
-  auto voters = voters_to_found(self, impl_->options.bootstrap_expect, servers);
-  if (!voters) return;
-  {
-    std::lock_guard lock(impl_->founding_mutex);
-    if (impl_->founding || !impl_->given.give(self, now())) return;
-    impl_->founding = true;
-  }
-  impl_->found(std::move(*voters));
+void Server::consider_servers(const std::vector<ServerFact>& servers) {
+  const raft::Configuration members = impl_->node->members();
+  if (members.members.empty()) return impl_->consider_founding(servers);
+  if (!impl_->leading.load()) return impl_->autopilot.with([](Autopilot& a) { a.reset(); });
+  AutopilotView view;
+  view.now = now();
+  view.self = impl_->node->status().id;
+  view.members = members;
+  view.peers = impl_->node->peers();
+  view.last = impl_->node->status().last;
+  view.servers = servers;
+  view.settings =
+      autopilot_settings(*read([](const StateStore& store) { return store.autopilot(); }));
+  auto change = impl_->autopilot.with([&](Autopilot& a) { return a.decide(view); });
+  if (!change) return;
+  impl_->node->change_members(std::move(*change), [](Result<void> done) {
+    if (!done) log::info("server", "autopilot: {}", done.error().message);
+  });
+}
+
+std::vector<ServerHealth> Server::server_health() const {
+  return impl_->autopilot.with([](const Autopilot& a) { return a.health(); });
+}
+
+std::size_t Server::failure_tolerance() const {
+  return impl_->autopilot.with([](const Autopilot& a) { return a.failure_tolerance(); });
 }
 
 bool Server::consent(raft::NodeId founder, raft::NodeId to) {
@@ -332,6 +372,18 @@ bool Server::consent(raft::NodeId founder, raft::NodeId to) {
 
 raft::Status Server::raft_status() const {
   return impl_->node->status();
+}
+
+bool Server::forward_to_leader(const io::HttpRequest& request,
+                               std::function<void(Result<io::HttpResponse>)> done) {
+  if (impl_->leading.load()) return false;
+  const std::string leader = impl_->other_leader();
+  if (leader.empty()) {
+    done(no_leader());
+  } else {
+    impl_->options.leader_client->forward(leader, request, std::move(done));
+  }
+  return true;
 }
 
 void Server::renew_session(const std::string& id, std::function<void(Result<SessionRow>)> done) {

@@ -17,6 +17,7 @@
 #include "base/time.h"
 #include "command.pb.h"
 #include "raft/node.h"
+#include "server/leader/autopilot.h"
 #include "server/leader/founding.h"
 #include "server/leader/reconcile.h"
 #include "server/leader_client.h"
@@ -52,6 +53,7 @@ struct LeaderInfo {
   bool known = false;
   bool self = false;
   std::string address;  // host:port of its RPC listener
+  raft::NodeId id{};
 };
 
 class Server {
@@ -92,11 +94,20 @@ class Server {
   raft::Status raft_status() const;
   raft::Node& raft_node();
 
-  // What gossip knows of the servers, ourselves included: while there is no cluster it may be ours
-  // to found (bootstrap_expect). Call it again on every change, and now and then.
-  void consider_founding(const std::vector<ServerFact>& servers);
+  // What gossip knows of the servers, ourselves included. Without a cluster it may be ours to found
+  // (bootstrap_expect); a leader's autopilot looks after its members. Call it about once a second
+  // and on every change.
+  void consider_servers(const std::vector<ServerFact>& servers);
+  // As of the last call of consider_servers; empty unless this server leads.
+  std::vector<ServerHealth> server_health() const;
+  std::size_t failure_tolerance() const;
   // Another server wants to found a cluster with us.
   bool consent(raft::NodeId founder, raft::NodeId to);
+
+  // A request that only a leader can answer, handled there; NoLeader if there is none. False: this
+  // server leads, answer it here.
+  bool forward_to_leader(const io::HttpRequest& request,
+                         std::function<void(Result<io::HttpResponse>)> done);
 
   // Starts the session's TTL anew, at the leader. Done with the session, with NotFound if there
   // is none (or it is just ending), or with NotLeader / NoLeader.

@@ -17,6 +17,7 @@ struct Api::Impl {
     add_kv_routes(router, context);
     add_session_routes(router, context);
     add_coordinate_routes(router, context);
+    add_operator_routes(router, context);
     add_status_routes(router, context);
     add_unsupported_routes(router, context);
   }

@@ -23,6 +23,7 @@ void add_health_routes(io::HttpRouter& router, ApiContext& context);
 void add_kv_routes(io::HttpRouter& router, ApiContext& context);
 void add_session_routes(io::HttpRouter& router, ApiContext& context);
 void add_coordinate_routes(io::HttpRouter& router, ApiContext& context);
+void add_operator_routes(io::HttpRouter& router, ApiContext& context);
 void add_status_routes(io::HttpRouter& router, ApiContext& context);
 void add_unsupported_routes(io::HttpRouter& router, ApiContext& context);
 

@@ -7,6 +7,7 @@
 #include <mutex>
 #include <utility>
 
+#include "agent.grpc.pb.h"
 #include "server.grpc.pb.h"
 #include "server/rpc/command_result.h"
 
@@ -32,6 +33,21 @@ std::shared_ptr<grpc::Channel> make_channel(const std::string& address) {
   return grpc::CreateCustomChannel(address, grpc::InsecureChannelCredentials(), arguments);
 }
 
+pb::HttpForward to_wire(const io::HttpRequest& request) {
+  pb::HttpForward out;
+  out.set_method(request.method);
+  out.set_path(request.path);
+  out.set_query(request.query);
+  out.set_body(request.body);
+  out.set_remote_address(request.remote_address);
+  for (const auto& [name, value] : request.headers) {
+    pb::Pair& header = *out.add_headers();
+    header.set_key(name);
+    header.set_value(value);
+  }
+  return out;
+}
+
 class GrpcLeaderClient final : public LeaderClient {
  public:
   ~GrpcLeaderClient() override { stop(); }
@@ -46,7 +62,7 @@ class GrpcLeaderClient final : public LeaderClient {
 
   void apply(const std::string& address, const pb::Command& command,
              std::function<void(Result<ApplyResult>)> done) override {
-    auto call = std::make_shared<Call<pb::ApplyRequest, pb::ApplyResponse>>();
+    auto call = std::make_shared<Call<pb::ServerRpc, pb::ApplyRequest, pb::ApplyResponse>>();
     call->request.set_command(command.SerializeAsString());
     call->done = [done](Result<pb::ApplyResponse> answer) {
       if (!answer) return done(std::move(answer.error()));
@@ -60,7 +76,8 @@ class GrpcLeaderClient final : public LeaderClient {
 
   void renew_session(const std::string& address, const std::string& id,
                      std::function<void(Result<SessionRow>)> done) override {
-    auto call = std::make_shared<Call<pb::RenewSessionRequest, pb::RenewSessionResponse>>();
+    auto call =
+        std::make_shared<Call<pb::ServerRpc, pb::RenewSessionRequest, pb::RenewSessionResponse>>();
     call->request.set_id(id);
     call->done = [done](Result<pb::RenewSessionResponse> answer) {
       if (!answer) return done(std::move(answer.error()));
@@ -72,9 +89,28 @@ class GrpcLeaderClient final : public LeaderClient {
     });
   }
 
+  void forward(const std::string& address, const io::HttpRequest& request,
+               std::function<void(Result<io::HttpResponse>)> done) override {
+    auto call = std::make_shared<Call<pb::AgentRpc, pb::HttpForward, pb::HttpForwardResponse>>();
+    call->request = to_wire(request);
+    call->done = [done](Result<pb::HttpForwardResponse> answer) {
+      if (!answer) return done(std::move(answer.error()));
+      io::HttpResponse response;
+      response.status = answer->status();
+      for (const pb::Pair& header : answer->headers()) {
+        response.headers.emplace_back(header.key(), header.value());
+      }
+      response.body = std::make_shared<const std::string>(std::move(*answer->mutable_body()));
+      done(std::move(response));
+    };
+    start(address, call, [](auto& stub, auto& c, auto finished) {
+      stub.async()->Forward(&c.context, &c.request, &c.response, std::move(finished));
+    });
+  }
+
   void ask_consent(const std::string& address, raft::NodeId founder, raft::NodeId to,
                    std::function<void(Result<bool>)> done) override {
-    auto call = std::make_shared<Call<pb::ConsentRequest, pb::ConsentResponse>>();
+    auto call = std::make_shared<Call<pb::ServerRpc, pb::ConsentRequest, pb::ConsentResponse>>();
     call->request.set_founder(founder.value);
     call->request.set_to(to.value);
     call->done = [done](Result<pb::ConsentResponse> answer) {
@@ -95,12 +131,13 @@ class GrpcLeaderClient final : public LeaderClient {
   }
 
  private:
-  template <class Request, class Response>
+  template <class Service, class Request, class Response>
   struct Call {
+    using Rpc = Service;
     grpc::ClientContext context;
     Request request;
     Response response;
-    std::unique_ptr<pb::ServerRpc::Stub> stub;
+    std::unique_ptr<typename Service::Stub> stub;
     std::function<void(Result<Response>)> done;
   };
 
@@ -121,7 +158,7 @@ class GrpcLeaderClient final : public LeaderClient {
     if (channel->GetState(true) != GRPC_CHANNEL_READY) {
       return call->done(fail(ErrorCode::NoLeader, address + ": not connected yet"));
     }
-    call->stub = pb::ServerRpc::NewStub(channel);
+    call->stub = C::Rpc::NewStub(channel);
     call->context.set_deadline(std::chrono::system_clock::now() + kLeaderTimeout);
     {
       std::lock_guard lock(mutex_);

@@ -47,6 +47,8 @@ ApplyResult apply_body(Change& change, const pb::Command& command) {
         result.items.push_back(apply_deregister(change, item));
       return result;
     }
+    case pb::Command::kAutopilotSet:
+      return apply_autopilot_set(change, command.autopilot_set());
     case pb::Command::kTombstoneReap:
       return apply_reap(change, command.tombstone_reap());
     case pb::Command::kBatch: {
@@ -242,6 +244,8 @@ Result<void> StateStore::load_row(Table table, std::string_view key, std::string
     }
     case Table::Meta:
       return load_meta(tables, key, value);
+    case Table::Operator:
+      return load_operator(tables, key, value);
   }
   return fail(ErrorCode::Corrupt, "state: a row of an unknown table");
 }

@@ -35,6 +35,7 @@ using ServiceRow = Row<pb::ServiceInstance>;
 using CheckRow = Row<pb::HealthCheck>;
 using KvRow = Row<pb::KvPair>;
 using SessionRow = Row<pb::Session>;
+using AutopilotRow = Row<pb::AutopilotConfig>;
 
 // What a blocking query or a stream waits on.
 enum class TopicKind {
@@ -67,7 +68,8 @@ enum class Table : std::uint8_t {
   Checks = 3,
   Kv = 4,
   Sessions = 5,
-  Meta = 6
+  Meta = 6,
+  Operator = 7
 };
 
 // One row set or deleted. `key` and `value` are the row's bytes in the state database.
@@ -187,6 +189,9 @@ class StateStore {
   Listing<SessionRow> sessions() const;
   Listing<SessionRow> node_sessions(std::string_view node) const;
   bool lock_delayed(std::string_view key, std::int64_t stamp_ns) const;
+
+  // Never null: Consul's defaults until somebody sets them.
+  AutopilotRow autopilot() const;
 
   std::size_t node_count() const;
   std::size_t service_count() const;  // instances

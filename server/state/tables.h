@@ -161,6 +161,8 @@ struct Tables {
   std::map<std::string, std::int64_t, std::less<>> lock_delays;    // key -> stamp it ends at
   std::set<std::pair<std::int64_t, std::string>> lock_delay_ends;  // the same, by time
 
+  AutopilotRow autopilot;  // null: never set
+
   std::size_t service_count = 0, check_count = 0;
   StateIndex applied = 0;
   std::uint64_t digest = 0;
@@ -237,6 +239,7 @@ ApplyResult apply_deregister(Change& change, const pb::Deregister& request);
 ApplyResult apply_kv(Change& change, const pb::KvWrite& request);
 ApplyResult apply_session_create(Change& change, const pb::SessionCreate& request);
 ApplyResult apply_session_destroy(Change& change, const pb::SessionDestroy& request);
+ApplyResult apply_autopilot_set(Change& change, const pb::AutopilotSet& request);
 ApplyResult apply_reap(Change& change, const pb::TombstoneReap& request);
 
 // Between the files of the state.
@@ -257,6 +260,7 @@ Result<void> load_nodes(Tables& tables, std::vector<NodeRow> rows);
 Result<void> load_services(Tables& tables, std::vector<ServiceRow> rows);
 Result<void> load_checks(Tables& tables, std::vector<CheckRow> rows);
 Result<void> load_sessions(Tables& tables, std::vector<SessionRow> rows);
+Result<void> load_operator(Tables& tables, std::string_view key, std::string_view value);
 
 enum class Difference { None, Sequence, Content };
 
