@@ -22,7 +22,9 @@
 namespace fyr::app {
 namespace {
 
-std::map<std::string, std::string> member_tags(const Settings& s, const Identity& identity) {
+// `server`: null on agents.
+std::map<std::string, std::string> member_tags(const Settings& s, const Identity& identity,
+                                               ServerHalf* server) {
   std::map<std::string, std::string> tags = {
       {"role", s.server ? "consul" : "node"},
       {"dc", s.datacenter},
@@ -40,18 +42,24 @@ std::map<std::string, std::string> member_tags(const Settings& s, const Identity
     tags["rpc_addr"] =
         HostPort{s.advertise_address, static_cast<std::uint16_t>(s.server_port)}.to_string();
     tags["raft_vsn"] = "3";
-    tags["bootstrap"] = "1";
+    if (s.bootstrap) tags["bootstrap"] = "1";
+    if (s.bootstrap_expect > 0) tags["expect"] = std::to_string(s.bootstrap_expect);
+    if (s.read_replica) tags["read_replica"] = "1";
+    if (s.witness) tags["witness"] = "1";
+    tags["leader_priority"] = std::to_string(s.leader_priority);
     tags["wan_join_port"] = std::to_string(s.serf_wan_port);
+    for (auto& [name, value] : server->raft_tags()) tags[name] = std::move(value);
   }
   return tags;
 }
 
-agent::MembershipOptions membership_options(const Settings& s, const Identity& identity) {
+agent::MembershipOptions membership_options(const Settings& s, const Identity& identity,
+                                            ServerHalf* server) {
   agent::MembershipOptions options;
   options.name = s.node_name;
   options.bind = {s.bind_address, static_cast<std::uint16_t>(s.serf_lan_port)};
   options.advertise_address = s.advertise_address;
-  options.tags = member_tags(s, identity);
+  options.tags = member_tags(s, identity, server);
   options.cluster = s.datacenter;
   options.seed = Random::from_system().next();
   return options;
@@ -126,7 +134,8 @@ struct RunningAgent::Impl {
 };
 
 Result<void> RunningAgent::Impl::open_membership() {
-  auto opened = agent::Membership::open(*runtime, membership_options(settings, *identity));
+  auto opened =
+      agent::Membership::open(*runtime, membership_options(settings, *identity, server.get()));
   if (!opened) return opened.error();
   membership = std::move(*opened);
   if (server) server->follow(*membership);

@@ -7,6 +7,7 @@
 #include "app/http_front.h"
 #include "base/json.h"
 #include "base/log.h"
+#include "server/rpc/leader_client.h"
 
 namespace fyr::app {
 namespace {
@@ -21,6 +22,11 @@ server::ServerOptions server_options(const Settings& settings, const Identity& i
       HostPort{settings.advertise_address, static_cast<std::uint16_t>(settings.server_port)}
           .to_string();
   options.bootstrap = settings.bootstrap;
+  options.bootstrap_expect = settings.bootstrap_expect;
+  if (const auto site = settings.node_meta.find("site"); site != settings.node_meta.end())
+    options.site = site->second;
+  options.leader_priority = settings.leader_priority;
+  options.leader_client = server::make_leader_client();
   options.raft_multiplier = settings.raft_multiplier;
   options.session_ttl_min = settings.session_ttl_min;
   return options;
@@ -49,11 +55,45 @@ const char* role_word(raft::Role role) {
   return "";
 }
 
+std::string tag_of(const agent::Member& member, const char* name) {
+  const auto it = member.tags.find(name);
+  return it == member.tags.end() ? std::string() : it->second;
+}
+
+// `fallback` when there is no such tag or it is no number in 0..255.
+int small_number(const agent::Member& member, const char* name, int fallback) {
+  const std::string text = tag_of(member, name);
+  int value = fallback;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  const bool good = error == std::errc() && end == text.data() + text.size();
+  return good && value >= 0 && value <= 255 ? value : fallback;
+}
+
+bool is_alive(const agent::Member& member) {
+  return member.state == agent::MemberState::Alive || member.state == agent::MemberState::Suspect;
+}
+
+// Nothing if the member is no server of this version.
+std::optional<server::ServerFact> server_fact(const agent::Member& member) {
+  const auto id = raft::node_id_from_text(tag_of(member, "raft_id"));
+  if (tag_of(member, "role") != "consul" || !id) return std::nullopt;
+  server::ServerFact fact;
+  fact.member.id = *id;
+  fact.member.name = member.name;
+  fact.member.address = tag_of(member, "rpc_addr");
+  fact.member.site = tag_of(member, "site");
+  fact.member.priority = static_cast<std::uint8_t>(small_number(member, "leader_priority", 100));
+  if (!tag_of(member, "witness").empty()) fact.member.kind = raft::MemberKind::Witness;
+  if (!tag_of(member, "read_replica").empty()) fact.member.kind = raft::MemberKind::ReadServer;
+  fact.expect = small_number(member, "expect", 0);
+  fact.in_cluster = !tag_of(member, "raft_cluster").empty();
+  fact.alive = is_alive(member);
+  fact.left = member.state == agent::MemberState::Left;
+  return fact;
+}
+
 server::MemberFact member_fact(const agent::Member& member) {
-  const auto tag = [&](const char* name) {
-    const auto it = member.tags.find(name);
-    return it == member.tags.end() ? std::string() : it->second;
-  };
+  const auto tag = [&](const char* name) { return tag_of(member, name); };
   server::MemberFact fact;
   fact.name = member.name;
   fact.id = tag("id");
@@ -86,19 +126,41 @@ server::MemberFact member_fact(const agent::Member& member) {
 // leader and once a minute, in case a write was lost with a former leader.
 struct ServerHalf::Follower : std::enable_shared_from_this<Follower> {
   static constexpr Duration kSweep = std::chrono::seconds(60);
+  static constexpr Duration kLook = std::chrono::seconds(1);  // at the servers
+  static constexpr Duration kLookUnfounded = std::chrono::milliseconds(50);
 
   Follower(server::Server& s, agent::Membership& m, io::Runtime& r)
       : server(s), membership(m), runtime(r) {}
 
   void start() {
     membership.on_change([weak = weak_from_this()](const agent::Member& member) {
-      if (auto self = weak.lock()) self->update(member);
+      auto self = weak.lock();
+      if (!self) return;
+      self->update(member);
+      if (server_fact(member)) self->runtime.post(0, [weak] { look_if_alive(weak); });
     });
     server.on_leadership([weak = weak_from_this()](bool leads) {
       auto self = weak.lock();
       if (self && leads) self->runtime.post(0, [weak] { sweep_if_alive(weak); });
     });
     sweep();
+    look();
+  }
+
+  static void look_if_alive(const std::weak_ptr<Follower>& weak) {
+    if (auto self = weak.lock()) self->look();
+  }
+
+  // At who the servers are: for founding a cluster and for the autopilot of a leader.
+  void look() {
+    if (stopped) return;
+    std::vector<server::ServerFact> facts;
+    for (const auto& member : membership.members())
+      if (auto fact = server_fact(member)) facts.push_back(std::move(*fact));
+    server.consider_servers(facts);
+    const bool founded = !server.raft_node().members().members.empty();
+    look_timer = runtime.schedule(0, founded ? kLook : kLookUnfounded,
+                                  [weak = weak_from_this()] { look_if_alive(weak); });
   }
 
   static void sweep_if_alive(const std::weak_ptr<Follower>& weak) {
@@ -121,7 +183,7 @@ struct ServerHalf::Follower : std::enable_shared_from_this<Follower> {
   server::Server& server;
   agent::Membership& membership;
   io::Runtime& runtime;
-  io::Timer timer;
+  io::Timer timer, look_timer;
   std::atomic<bool> stopped{false};
 };
 
@@ -153,6 +215,13 @@ Result<std::unique_ptr<ServerHalf>> ServerHalf::open(const Settings& settings,
   if (!rpc) return rpc.error();
   self->rpc_ = std::move(*rpc);
   return self;
+}
+
+std::map<std::string, std::string> ServerHalf::raft_tags() const {
+  std::map<std::string, std::string> tags;
+  tags["raft_id"] = raft::to_text(server_->raft_status().id);
+  if (!server_->raft_node().members().members.empty()) tags["raft_cluster"] = "1";
+  return tags;
 }
 
 ServerHalf::~ServerHalf() {

@@ -1,7 +1,9 @@
 // The server half of a process: registry, HTTP API, RPC listener, leader's duties.
 #pragma once
 
+#include <map>
 #include <memory>
+#include <string>
 
 #include "agent/swim/membership.h"
 #include "app/identity.h"
@@ -29,6 +31,8 @@ class ServerHalf {
   server::RpcServer& rpc() { return *rpc_; }
   // "Stats" of /v1/agent/self.
   std::string stats_json() const;
+  // What gossip tells the other servers about our half of Raft.
+  std::map<std::string, std::string> raft_tags() const;
 
  private:
   struct Follower;

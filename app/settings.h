@@ -59,6 +59,9 @@ struct Settings {
   bool server = false;
   bool bootstrap = false;
   int bootstrap_expect = 0;
+  bool read_replica = false;  // a server that never votes
+  bool witness = false;       // a server that votes and keeps the log, but no state
+  int leader_priority = 100;
   std::vector<std::string> start_join;
   std::vector<std::string> retry_join;
   bool leave_on_terminate = false;      // default true on agents; see validate()

@@ -94,11 +94,11 @@ void finish_role(Settings& s, Report& report) {
   if (s.bootstrap && s.bootstrap_expect > 1)
     report.add("bootstrap",
                "cannot be combined with bootstrap_expect " + std::to_string(s.bootstrap_expect));
-  if (s.bootstrap_expect > 1)
-    report.add("bootstrap_expect", "clusters of more than one server are not built yet; use 1");
-  if (s.server && !s.start_join.empty() && !s.bootstrap && s.bootstrap_expect == 0)
-    report.add("server",
-               "joining an existing cluster as a server is not built yet; use bootstrap_expect 1");
+  if (s.witness && !s.server) report.add("witness", "needs server mode (-server)");
+  if (s.read_replica && !s.server) report.add("read_replica", "needs server mode (-server)");
+  if (s.witness && s.read_replica) report.add("witness", "cannot be combined with read_replica");
+  if ((s.witness || s.read_replica) && (s.bootstrap || s.bootstrap_expect == 1))
+    report.add(s.witness ? "witness" : "read_replica", "cannot be the only server of a cluster");
   if (s.bootstrap_expect == 1) s.bootstrap = true;
   if (!s.leave_on_terminate_given) s.leave_on_terminate = !s.server;
   if (!s.skip_leave_on_interrupt_given) s.skip_leave_on_interrupt = s.server;

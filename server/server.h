@@ -36,6 +36,7 @@ struct ServerOptions {
   int raft_multiplier = 1;
   Duration session_ttl_min = std::chrono::seconds(10);
   std::string site;
+  int leader_priority = 100;
   int bootstrap_expect = 0;  // servers that found a cluster together; 0: join one
   // To the other servers; null: there are none.
   std::shared_ptr<LeaderClient> leader_client;
