@@ -1,48 +1,15 @@
 #include "app/cli/commands.h"
 
 #include <cstdio>
-#include <cstdlib>
 
+#include "app/cli/arguments.h"
 #include "app/definitions.h"
 #include "app/settings.h"
 #include "base/bytes.h"
-#include "base/io/http_client.h"
 #include "base/json.h"
 
 namespace fyr::app {
 namespace {
-
-// Where the agent to ask is: -http-addr, FYR_HTTP_ADDR, CONSUL_HTTP_ADDR, else 127.0.0.1:8500.
-Result<io::HttpClientRequest> agent_request(const std::vector<std::string>& arguments,
-                                            std::string target) {
-  std::string address = "127.0.0.1:8500";
-  if (const char* given = std::getenv("CONSUL_HTTP_ADDR")) address = given;
-  if (const char* given = std::getenv("FYR_HTTP_ADDR")) address = given;
-  for (std::size_t i = 0; i < arguments.size(); ++i) {
-    std::string_view word = arguments[i];
-    while (word.starts_with('-')) word.remove_prefix(1);
-    if (word.starts_with("http-addr=")) {
-      address = word.substr(10);
-    } else if (word == "http-addr" && i + 1 < arguments.size()) {
-      address = arguments[++i];
-    } else {
-      return fail(ErrorCode::InvalidArgument, "unknown argument: " + arguments[i]);
-    }
-  }
-  io::HttpClientRequest request;
-  request.target = std::move(target);
-  request.max_body_bytes = 16 << 20;
-  if (address.starts_with("unix://")) {
-    request.host = address.substr(7);
-    return request;
-  }
-  if (address.starts_with("http://")) address = address.substr(7);
-  auto parsed = parse_host_port(address, 8500);
-  if (!parsed) return parsed.error();
-  request.host = parsed->host;
-  request.port = parsed->port;
-  return request;
-}
 
 const char* status_word(std::int64_t status) {
   switch (status) {
@@ -99,18 +66,14 @@ int run_validate_command(const std::vector<std::string>& arguments) {
 }
 
 int run_members_command(const std::vector<std::string>& arguments) {
-  auto request = agent_request(arguments, "/v1/agent/members?segment=_all");
-  if (!request) {
-    std::fprintf(stderr, "fyr members: %s\n", request.error().message.c_str());
+  const auto known = parse_arguments(arguments);
+  auto body = known ? ask_agent(*known, "GET", "/v1/agent/members?segment=_all")
+                    : Result<std::string>(known.error());
+  if (!body) {
+    std::fprintf(stderr, "fyr members: %s\n", body.error().message.c_str());
     return 1;
   }
-  auto response = io::http_request_blocking(std::move(*request));
-  if (!response || response->status != 200) {
-    std::fprintf(stderr, "fyr members: %s\n",
-                 response ? response->body.c_str() : response.error().message.c_str());
-    return 1;
-  }
-  auto parsed = parse_json(response->body);
+  auto parsed = parse_json(*body);
   if (!parsed || !parsed->is_array()) {
     std::fputs("fyr members: the answer is not a list of members\n", stderr);
     return 1;

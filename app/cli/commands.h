@@ -15,5 +15,6 @@ int run_agent_command(const std::vector<std::string>& arguments);
 int run_version_command(const std::vector<std::string>& arguments);
 int run_validate_command(const std::vector<std::string>& arguments);
 int run_members_command(const std::vector<std::string>& arguments);
+int run_operator_command(const std::vector<std::string>& arguments);
 
 }  // namespace fyr::app
