@@ -338,7 +338,10 @@ raft::Node& Server::raft_node() {
 
 void Server::consider_servers(const std::vector<ServerFact>& servers) {
   const raft::Configuration members = impl_->node->members();
-  if (members.members.empty()) return impl_->consider_founding(servers);
+  if (members.members.empty()) {
+    if (!impl_->leading.load()) impl_->consider_founding(servers);
+    return;
+  }
   if (!impl_->leading.load()) return impl_->autopilot.with([](Autopilot& a) { a.reset(); });
   AutopilotView view;
   view.now = now();

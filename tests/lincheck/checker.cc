@@ -1,0 +1,231 @@
+#include "tests/lincheck/checker.h"
+
+#include <algorithm>
+#include <map>
+#include <unordered_set>
+
+#include "tests/lincheck/register_model.h"
+
+namespace fyr::lincheck {
+
+namespace {
+
+constexpr std::size_t kNone = SIZE_MAX;
+
+// A call or an end, in a doubly linked list by time from which taken operations are lifted.
+struct Event {
+  std::size_t operation = 0;
+  bool is_call = false;
+  std::size_t before = kNone, after = kNone, partner = kNone;
+};
+
+struct Taken {
+  std::vector<std::uint64_t> set;
+  RegisterState state;
+  bool operator==(const Taken&) const = default;
+};
+
+// The modify index each write must have had, as far as reads tell: of a value that one operation
+// wrote and that all its readers saw under the same index. 0: not known.
+std::vector<std::uint64_t> indexes_of_writes(const std::vector<Operation>& operations) {
+  struct Told {
+    std::size_t writers = 0;
+    std::uint64_t index = 0;
+    bool agreed = true;
+  };
+  std::map<int, Told> told;
+  for (const Operation& o : operations) {
+    Told& value = told[o.value];
+    if (o.verb == Verb::Get) {
+      value.agreed = value.agreed && (value.index == 0 || value.index == o.index);
+      value.index = o.index;
+    } else if (o.verb != Verb::Delete) {
+      ++value.writers;
+    }
+  }
+  std::vector<std::uint64_t> out(operations.size(), 0);
+  for (std::size_t i = 0; i < operations.size(); ++i) {
+    const Operation& o = operations[i];
+    if (o.verb == Verb::Get || o.verb == Verb::Delete || !o.done) continue;
+    const Told& value = told[o.value];
+    if (value.writers == 1 && value.agreed) out[i] = value.index;
+  }
+  return out;
+}
+
+struct TakenHash {
+  std::size_t operator()(const Taken& taken) const {
+    std::uint64_t hash = static_cast<std::uint64_t>(taken.state.value) * 0x9e3779b97f4a7c15u;
+    hash ^= taken.state.index + (taken.state.floor << 20) + 0x7f4a7c15u + (hash << 6);
+    for (const std::uint64_t word : taken.set) {
+      hash = (hash ^ word) * 0xff51afd7ed558ccdu;
+      hash ^= hash >> 32;
+    }
+    return static_cast<std::size_t>(hash);
+  }
+};
+
+struct Step {
+  std::size_t call = 0;
+  RegisterState before;
+  bool forced = false;  // nothing is gained by not taking it
+};
+
+class Search {
+ public:
+  Search(const std::vector<Operation>& operations, const Limits& limits)
+      : operations_(operations), limits_(limits), write_index_(indexes_of_writes(operations)) {
+    taken_.set.resize((operations.size() + 63) / 64);
+    for (const Operation& operation : operations) known_left_ += operation.known ? 1 : 0;
+    for (const std::uint64_t index : write_index_) {
+      if (index != 0) write_order_.push_back(index);
+    }
+    std::ranges::sort(write_order_);
+    link();
+  }
+
+  Verdict run() {
+    std::size_t at = next(0);
+    while (known_left_ > 0) {
+      if (seen_.size() > limits_.states) return Verdict::Undecided;
+      if (at != kNone && events_[at].is_call) {
+        at = take(at) ? next(0) : next(at);
+        continue;
+      }
+      // An end, or nothing is left: what was taken last was taken too early.
+      while (!path_.empty() && path_.back().forced) give_back();
+      if (path_.empty()) return Verdict::Illegal;
+      at = next(give_back());
+    }
+    return Verdict::Linearizable;
+  }
+
+ private:
+  // Events sorted by time; at equal times calls first, so that touching operations overlap.
+  void link() {
+    struct Moment {
+      std::int64_t time;
+      bool is_end;
+      std::size_t operation;
+    };
+    std::vector<Moment> moments;
+    for (std::size_t i = 0; i < operations_.size(); ++i) {
+      moments.push_back({operations_[i].call, false, i});
+      if (operations_[i].known) moments.push_back({operations_[i].end, true, i});
+    }
+    std::ranges::sort(moments, [](const Moment& a, const Moment& b) {
+      return std::tie(a.time, a.is_end, a.operation) < std::tie(b.time, b.is_end, b.operation);
+    });
+    events_.resize(moments.size() + 1);  // the first one is the head of the list
+    std::vector<std::size_t> call_of(operations_.size());
+    for (std::size_t i = 0; i < moments.size(); ++i) {
+      Event& event = events_[i + 1];
+      event.operation = moments[i].operation;
+      event.is_call = !moments[i].is_end;
+      event.before = i;
+      events_[i].after = i + 1;
+      if (event.is_call) {
+        call_of[event.operation] = i + 1;
+      } else {
+        events_[call_of[event.operation]].partner = i + 1;
+      }
+    }
+  }
+  std::size_t next(std::size_t at) const { return events_[at].after; }
+
+  void lift(std::size_t at) {
+    const Event& event = events_[at];
+    events_[event.before].after = event.after;
+    if (event.after != kNone) events_[event.after].before = event.before;
+  }
+  void put_back(std::size_t at) {
+    const Event& event = events_[at];
+    events_[event.before].after = at;
+    if (event.after != kNone) events_[event.after].before = at;
+  }
+  void flip(std::size_t operation) {
+    taken_.set[operation / 64] ^= std::uint64_t{1} << (operation % 64);
+  }
+
+  bool take(std::size_t call) {
+    const std::size_t number = events_[call].operation;
+    auto after = step(taken_.state, operations_[number]);
+    if (!after) return false;
+    // Writes of known indexes happen in the order of these.
+    const std::uint64_t index = write_index_[number];
+    if (index != 0 && write_order_[writes_] != index) return false;
+    if (index != 0) after->index = index;
+    // What changes nothing and fits now can be taken now: it excludes no other order.
+    const bool forced = *after == taken_.state;
+    const RegisterState before = taken_.state;
+    flip(number);
+    taken_.state = *after;
+    if (!forced && !seen_.insert(taken_).second) {
+      flip(number);
+      taken_.state = before;
+      return false;
+    }
+    path_.push_back({call, before, forced});
+    writes_ += index != 0 ? 1 : 0;
+    lift(call);
+    if (events_[call].partner != kNone) lift(events_[call].partner);
+    known_left_ -= operations_[number].known ? 1 : 0;
+    return true;
+  }
+  std::size_t give_back() {
+    const std::size_t call = path_.back().call;
+    const RegisterState before = path_.back().before;
+    path_.pop_back();
+    const std::size_t number = events_[call].operation;
+    if (events_[call].partner != kNone) put_back(events_[call].partner);
+    put_back(call);
+    flip(number);
+    taken_.state = before;
+    known_left_ += operations_[number].known ? 1 : 0;
+    writes_ -= write_index_[number] != 0 ? 1 : 0;
+    return call;
+  }
+
+  const std::vector<Operation>& operations_;
+  const Limits limits_;
+  std::vector<Event> events_;
+  Taken taken_;
+  std::size_t known_left_ = 0;
+  std::unordered_set<Taken, TakenHash> seen_;
+  const std::vector<std::uint64_t> write_index_;  // by operation
+  std::vector<std::uint64_t> write_order_;        // those that are known, rising
+  std::size_t writes_ = 0;                        // of them taken
+  std::vector<Step> path_;
+};
+
+}  // namespace
+
+Verdict check(const std::vector<Operation>& operations, const Limits& limits) {
+  return Search(operations, limits).run();
+}
+
+std::vector<Operation> shrink(std::vector<Operation> operations, const Limits& limits) {
+  for (std::size_t size = operations.size() / 2; size >= 1; size /= 2) {
+    for (std::size_t at = 0; at < operations.size();) {
+      auto fewer = operations;
+      const auto from = fewer.begin() + static_cast<std::ptrdiff_t>(at);
+      fewer.erase(from, from + static_cast<std::ptrdiff_t>(std::min(size, fewer.size() - at)));
+      // Without its write a read would look wrong by itself: reads of absent writes do not count.
+      const auto written = [&](const Operation& read) {
+        return read.value == 0 || std::ranges::any_of(fewer, [&](const Operation& o) {
+                 return o.verb != Verb::Get && o.value == read.value;
+               });
+      };
+      const bool sound = std::ranges::all_of(
+          fewer, [&](const Operation& o) { return o.verb != Verb::Get || written(o); });
+      if (sound && check(fewer, limits) == Verdict::Illegal) {
+        operations = std::move(fewer);
+      } else {
+        at += size;
+      }
+    }
+  }
+  return operations;
+}
+
+}  // namespace fyr::lincheck
