@@ -46,9 +46,35 @@ std::vector<std::uint64_t> indexes_of_writes(const std::vector<Operation>& opera
   std::vector<std::uint64_t> out(operations.size(), 0);
   for (std::size_t i = 0; i < operations.size(); ++i) {
     const Operation& o = operations[i];
-    if (o.verb == Verb::Get || o.verb == Verb::Delete || !o.done) continue;
+    if (o.verb == Verb::Get || o.value == 0 || !o.done) continue;
     const Told& value = told[o.value];
     if (value.writers == 1 && value.agreed) out[i] = value.index;
+  }
+  return out;
+}
+
+// Writes that nobody saw: of a value that one operation wrote and nobody read.
+std::vector<bool> unseen_writes(const std::vector<Operation>& operations) {
+  std::map<int, std::size_t> writers, readers;
+  for (const Operation& o : operations) {
+    if (o.verb == Verb::Get) ++readers[o.value];
+    if (o.verb == Verb::Put || o.verb == Verb::Cas) ++writers[o.value];
+  }
+  std::vector<bool> out(operations.size());
+  for (std::size_t i = 0; i < operations.size(); ++i) {
+    const Operation& o = operations[i];
+    out[i] =
+        o.verb == Verb::Put && o.value != 0 && writers[o.value] == 1 && !readers.contains(o.value);
+  }
+  return out;
+}
+
+// Without those that may be thought never to have happened: nobody saw them.
+std::vector<Operation> relevant(const std::vector<Operation>& operations) {
+  const auto unseen = unseen_writes(operations);
+  std::vector<Operation> out;
+  for (std::size_t i = 0; i < operations.size(); ++i) {
+    if (operations[i].known || !unseen[i]) out.push_back(operations[i]);
   }
   return out;
 }
@@ -68,15 +94,20 @@ struct TakenHash {
 struct Step {
   std::size_t call = 0;
   RegisterState before;
-  bool forced = false;  // nothing is gained by not taking it
+  bool forced = false;    // nothing is gained by not taking it
+  bool absorbed = false;  // went with the write after it
 };
 
 class Search {
  public:
-  Search(const std::vector<Operation>& operations, const Limits& limits)
-      : operations_(operations), limits_(limits), write_index_(indexes_of_writes(operations)) {
-    taken_.set.resize((operations.size() + 63) / 64);
-    for (const Operation& operation : operations) known_left_ += operation.known ? 1 : 0;
+  // `shortcuts`: orders in which an unseen write matters to a compare-and-set are left out.
+  Search(const std::vector<Operation>& operations, const Limits& limits, bool shortcuts)
+      : operations_(shortcuts ? relevant(operations) : operations),
+        limits_(limits),
+        write_index_(indexes_of_writes(operations_)),
+        unseen_(shortcuts ? unseen_writes(operations_) : std::vector<bool>(operations.size())) {
+    taken_.set.resize((operations_.size() + 63) / 64);
+    for (const Operation& operation : operations_) known_left_ += operation.known ? 1 : 0;
     for (const std::uint64_t index : write_index_) {
       if (index != 0) write_order_.push_back(index);
     }
@@ -95,7 +126,9 @@ class Search {
       // An end, or nothing is left: what was taken last was taken too early.
       while (!path_.empty() && path_.back().forced) give_back();
       if (path_.empty()) return Verdict::Illegal;
-      at = next(give_back());
+      const std::size_t choice = give_back();
+      while (!path_.empty() && path_.back().absorbed) give_back();
+      at = next(choice);
     }
     return Verdict::Linearizable;
   }
@@ -149,29 +182,43 @@ class Search {
 
   bool take(std::size_t call) {
     const std::size_t number = events_[call].operation;
-    auto after = step(taken_.state, operations_[number]);
-    if (!after) return false;
+    const Operation& operation = operations_[number];
     // Writes of known indexes happen in the order of these.
     const std::uint64_t index = write_index_[number];
     if (index != 0 && write_order_[writes_] != index) return false;
+    auto after = step(taken_.state, operation);
+    if (!after) return false;
     if (index != 0) after->index = index;
-    // What changes nothing and fits now can be taken now: it excludes no other order.
-    const bool forced = *after == taken_.state;
-    const RegisterState before = taken_.state;
-    flip(number);
-    taken_.state = *after;
-    if (!forced && !seen_.insert(taken_).second) {
-      flip(number);
-      taken_.state = before;
-      return false;
+    // A read that fits now can be taken now: it excludes no other order.
+    const bool reads = operation.verb == Verb::Get || !operation.done;
+    const bool forced = reads && *after == taken_.state;
+    const std::size_t length = path_.size();
+    if (operation.verb == Verb::Put || operation.verb == Verb::Delete) absorb(call);
+    push(call, *after, forced, false);
+    if (forced || seen_.insert(taken_).second) return true;
+    give_back();
+    while (path_.size() > length) give_back();
+    return false;
+  }
+
+  // What nobody saw may have happened just before any write beside it, which is never too early.
+  void absorb(std::size_t write) {
+    for (std::size_t at = next(0); at != kNone && events_[at].is_call; at = next(at)) {
+      if (at != write && unseen_[events_[at].operation]) push(at, taken_.state, false, true);
     }
-    path_.push_back({call, before, forced});
-    writes_ += index != 0 ? 1 : 0;
+  }
+
+  void push(std::size_t call, const RegisterState& after, bool forced, bool absorbed) {
+    const std::size_t number = events_[call].operation;
+    path_.push_back({call, taken_.state, forced, absorbed});
+    flip(number);
+    taken_.state = after;
     lift(call);
     if (events_[call].partner != kNone) lift(events_[call].partner);
+    writes_ += write_index_[number] != 0 ? 1 : 0;
     known_left_ -= operations_[number].known ? 1 : 0;
-    return true;
   }
+
   std::size_t give_back() {
     const std::size_t call = path_.back().call;
     const RegisterState before = path_.back().before;
@@ -186,22 +233,27 @@ class Search {
     return call;
   }
 
-  const std::vector<Operation>& operations_;
+  const std::vector<Operation> operations_;
   const Limits limits_;
   std::vector<Event> events_;
   Taken taken_;
   std::size_t known_left_ = 0;
   std::unordered_set<Taken, TakenHash> seen_;
   const std::vector<std::uint64_t> write_index_;  // by operation
-  std::vector<std::uint64_t> write_order_;        // those that are known, rising
-  std::size_t writes_ = 0;                        // of them taken
+  const std::vector<bool> unseen_;
+  std::vector<std::uint64_t> write_order_;  // those that are known, rising
+  std::size_t writes_ = 0;                  // of them taken
   std::vector<Step> path_;
 };
 
 }  // namespace
 
 Verdict check(const std::vector<Operation>& operations, const Limits& limits) {
-  return Search(operations, limits).run();
+  const Verdict verdict = Search(operations, limits, true).run();
+  const bool compares = std::ranges::any_of(
+      operations, [](const Operation& operation) { return operation.verb == Verb::Cas; });
+  if (verdict == Verdict::Linearizable || !compares) return verdict;
+  return Search(operations, limits, false).run();
 }
 
 std::vector<Operation> shrink(std::vector<Operation> operations, const Limits& limits) {

@@ -254,10 +254,10 @@ TEST(Lincheck, ShowsASmallIllegalPart) {
 }
 
 TEST(Lincheck, SaysUndecidedRatherThanGuessing) {
-  std::vector<Operation> history;
-  for (int i = 1; i <= 12; ++i) history.push_back(put(i, 0, 100));
-  history.push_back(get(99, 1, 200, 201));
-  EXPECT_EQ(check(history, {.states = 100}), Verdict::Undecided);
+  const std::vector<Operation> history = {put(1, 0, 1), get(1, 5, 2, 3), put(2, 4, 5),
+                                          get(2, 6, 6, 7), put(3, 8, 9)};
+  EXPECT_EQ(check(history, {.states = 1}), Verdict::Undecided);
+  EXPECT_EQ(check(history), Verdict::Linearizable);
 }
 
 TEST(History, IsReadFromLinesAndNamesTheBadOne) {
