@@ -46,7 +46,8 @@ std::vector<std::uint64_t> indexes_of_writes(const std::vector<Operation>& opera
   std::vector<std::uint64_t> out(operations.size(), 0);
   for (std::size_t i = 0; i < operations.size(); ++i) {
     const Operation& o = operations[i];
-    if (o.verb == Verb::Get || o.value == 0 || !o.done) continue;
+    const bool lost = o.verb == Verb::Cas && !o.done;
+    if (o.verb == Verb::Get || o.value == 0 || lost) continue;
     const Told& value = told[o.value];
     if (value.writers == 1 && value.agreed) out[i] = value.index;
   }
@@ -190,7 +191,8 @@ class Search {
     if (!after) return false;
     if (index != 0) after->index = index;
     // A read that fits now can be taken now: it excludes no other order.
-    const bool reads = operation.verb == Verb::Get || !operation.done;
+    const bool reads =
+        operation.verb == Verb::Get || (operation.verb == Verb::Cas && !operation.done);
     const bool forced = reads && *after == taken_.state;
     const std::size_t length = path_.size();
     if (operation.verb == Verb::Put || operation.verb == Verb::Delete) absorb(call);

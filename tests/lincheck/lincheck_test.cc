@@ -230,6 +230,15 @@ TEST(Lincheck, AcceptsEveryHistoryOfARealRegister) {
   }
 }
 
+std::string in_words(const std::vector<Operation>& history) {
+  std::ostringstream out;
+  for (const Operation& o : history) {
+    out << "\n  verb " << static_cast<int>(o.verb) << " value " << o.value << " index " << o.index
+        << " done " << o.done << " known " << o.known << " from " << o.call << " to " << o.end;
+  }
+  return out.str();
+}
+
 TEST(Lincheck, AgreesWithTheDefinitionOnSpoiledHistories) {
   Random random(2);
   int illegal = 0;
@@ -238,7 +247,7 @@ TEST(Lincheck, AgreesWithTheDefinitionOnSpoiledHistories) {
     spoil(random, history);
     const bool legal = brute_force(history, {});
     illegal += legal ? 0 : 1;
-    ASSERT_EQ(check(history) == Verdict::Linearizable, legal) << i;
+    ASSERT_EQ(check(history) == Verdict::Linearizable, legal) << i << in_words(history);
   }
   EXPECT_GT(illegal, 1000);
 }
