@@ -355,8 +355,6 @@ constexpr Name kWithoutEffect[] = {
     {"discovery_max_stale", ""},
     {"enable_agent_tls_for_checks", ""},
     {"license_path", ""},
-    {"non_voting_server", ""},
-    {"read_replica", ""},
     {"primary_gateways", ""},
     {"primary_gateways_interval", ""},
     {"retry_interval_wan", ""},

@@ -25,35 +25,6 @@ struct Taken {
   bool operator==(const Taken&) const = default;
 };
 
-// The modify index each write must have had, as far as reads tell: of a value that one operation
-// wrote and that all its readers saw under the same index. 0: not known.
-std::vector<std::uint64_t> indexes_of_writes(const std::vector<Operation>& operations) {
-  struct Told {
-    std::size_t writers = 0;
-    std::uint64_t index = 0;
-    bool agreed = true;
-  };
-  std::map<int, Told> told;
-  for (const Operation& o : operations) {
-    Told& value = told[o.value];
-    if (o.verb == Verb::Get) {
-      value.agreed = value.agreed && (value.index == 0 || value.index == o.index);
-      value.index = o.index;
-    } else if (o.verb != Verb::Delete) {
-      ++value.writers;
-    }
-  }
-  std::vector<std::uint64_t> out(operations.size(), 0);
-  for (std::size_t i = 0; i < operations.size(); ++i) {
-    const Operation& o = operations[i];
-    const bool lost = o.verb == Verb::Cas && !o.done;
-    if (o.verb == Verb::Get || o.value == 0 || lost) continue;
-    const Told& value = told[o.value];
-    if (value.writers == 1 && value.agreed) out[i] = value.index;
-  }
-  return out;
-}
-
 // Writes that nobody saw: of a value that one operation wrote and nobody read.
 std::vector<bool> unseen_writes(const std::vector<Operation>& operations) {
   std::map<int, std::size_t> writers, readers;
@@ -105,12 +76,11 @@ class Search {
   Search(const std::vector<Operation>& operations, const Limits& limits, bool shortcuts)
       : operations_(shortcuts ? relevant(operations) : operations),
         limits_(limits),
-        write_index_(indexes_of_writes(operations_)),
         unseen_(shortcuts ? unseen_writes(operations_) : std::vector<bool>(operations.size())) {
     taken_.set.resize((operations_.size() + 63) / 64);
     for (const Operation& operation : operations_) known_left_ += operation.known ? 1 : 0;
-    for (const std::uint64_t index : write_index_) {
-      if (index != 0) write_order_.push_back(index);
+    for (const Operation& operation : operations_) {
+      if (operation.written != 0) write_order_.push_back(operation.written);
     }
     std::ranges::sort(write_order_);
     link();
@@ -185,11 +155,10 @@ class Search {
     const std::size_t number = events_[call].operation;
     const Operation& operation = operations_[number];
     // Writes of known indexes happen in the order of these.
-    const std::uint64_t index = write_index_[number];
+    const std::uint64_t index = operation.written;
     if (index != 0 && write_order_[writes_] != index) return false;
-    auto after = step(taken_.state, operation);
+    const auto after = step(taken_.state, operation);
     if (!after) return false;
-    if (index != 0) after->index = index;
     // A read that fits now can be taken now: it excludes no other order.
     const bool reads =
         operation.verb == Verb::Get || (operation.verb == Verb::Cas && !operation.done);
@@ -217,7 +186,7 @@ class Search {
     taken_.state = after;
     lift(call);
     if (events_[call].partner != kNone) lift(events_[call].partner);
-    writes_ += write_index_[number] != 0 ? 1 : 0;
+    writes_ += operations_[number].written != 0 ? 1 : 0;
     known_left_ -= operations_[number].known ? 1 : 0;
   }
 
@@ -231,7 +200,7 @@ class Search {
     flip(number);
     taken_.state = before;
     known_left_ += operations_[number].known ? 1 : 0;
-    writes_ -= write_index_[number] != 0 ? 1 : 0;
+    writes_ -= operations_[number].written != 0 ? 1 : 0;
     return call;
   }
 
@@ -241,7 +210,6 @@ class Search {
   Taken taken_;
   std::size_t known_left_ = 0;
   std::unordered_set<Taken, TakenHash> seen_;
-  const std::vector<std::uint64_t> write_index_;  // by operation
   const std::vector<bool> unseen_;
   std::vector<std::uint64_t> write_order_;  // those that are known, rising
   std::size_t writes_ = 0;                  // of them taken
@@ -251,11 +219,12 @@ class Search {
 }  // namespace
 
 Verdict check(const std::vector<Operation>& operations, const Limits& limits) {
-  const Verdict verdict = Search(operations, limits, true).run();
+  const std::vector<Operation> told = with_written_indexes(operations);
+  const Verdict verdict = Search(told, limits, true).run();
   const bool compares = std::ranges::any_of(
       operations, [](const Operation& operation) { return operation.verb == Verb::Cas; });
   if (verdict == Verdict::Linearizable || !compares) return verdict;
-  return Search(operations, limits, false).run();
+  return Search(told, limits, false).run();
 }
 
 std::vector<Operation> shrink(std::vector<Operation> operations, const Limits& limits) {

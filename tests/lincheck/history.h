@@ -31,6 +31,7 @@ struct Operation {
   bool done = true;         // of a cas
   bool known = true;        // false: may have happened at any time after `call`, or never
   std::int64_t call = 0, end = kNever;
+  std::uint64_t written = 0;  // modify index of what it wrote; 0: not known (register_model.h)
 };
 
 // Operations by key, each list by time of call. Values are numbered as they come.

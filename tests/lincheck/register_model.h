@@ -4,7 +4,9 @@
 #pragma once
 
 #include <algorithm>
+#include <map>
 #include <optional>
+#include <vector>
 
 #include "tests/lincheck/history.h"
 
@@ -17,8 +19,37 @@ struct RegisterState {
   bool operator==(const RegisterState&) const = default;
 };
 
-inline RegisterState written(const RegisterState& state, int value) {
-  return {value, 0, std::max(state.index, state.floor)};
+// Fills in Operation::written of a value that one operation wrote and that all its readers saw
+// under the same index.
+inline std::vector<Operation> with_written_indexes(std::vector<Operation> operations) {
+  struct Told {
+    std::size_t writers = 0;
+    std::uint64_t index = 0;
+    bool agreed = true;
+  };
+  const auto writes = [](const Operation& o) {
+    return o.value != 0 && (o.verb == Verb::Put || (o.verb == Verb::Cas && (o.done || !o.known)));
+  };
+  std::map<int, Told> told;
+  for (const Operation& o : operations) {
+    Told& value = told[o.value];
+    if (writes(o)) ++value.writers;
+    if (o.verb != Verb::Get) continue;
+    value.agreed = value.agreed && (value.index == 0 || value.index == o.index);
+    value.index = o.index;
+  }
+  for (Operation& o : operations) {
+    const Told& value = told[o.value];
+    if (writes(o) && value.writers == 1 && value.agreed) o.written = value.index;
+  }
+  return operations;
+}
+
+inline std::optional<RegisterState> written(const RegisterState& state, int value,
+                                            std::uint64_t index) {
+  const std::uint64_t floor = std::max(state.index, state.floor);
+  if (index != 0 && index <= floor) return std::nullopt;
+  return RegisterState{value, index, floor};
 }
 
 // The state after the operation, or nothing if it cannot have had its result here.
@@ -29,9 +60,9 @@ inline std::optional<RegisterState> step(const RegisterState& state, const Opera
   };
   switch (operation.verb) {
     case Verb::Put:
-      return written(state, operation.value);
+      return written(state, operation.value, operation.written);
     case Verb::Delete:
-      return written(state, 0);
+      return written(state, 0, 0);
     case Verb::Get:
       if (operation.value != state.value) return std::nullopt;
       if (absent) return state;
@@ -44,7 +75,7 @@ inline std::optional<RegisterState> step(const RegisterState& state, const Opera
           operation.index == 0 ? !absent : absent || state.index != operation.index;
       // Of unknown outcome: where it would be lost it is as if it never happened.
       if (operation.done || !operation.known) {
-        return may_match ? std::optional(written(state, operation.value)) : std::nullopt;
+        return may_match ? written(state, operation.value, operation.written) : std::nullopt;
       }
       return may_differ ? std::optional(state) : std::nullopt;
     }
