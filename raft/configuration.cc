@@ -10,7 +10,9 @@
 namespace fyr::raft {
 namespace {
 
-constexpr char kVersion = 1;
+// 1: everybody is a data server. 2: with kinds; written only where there are others, so that an
+// earlier release can read the rest.
+constexpr char kWithKinds = 2;
 
 void append_text(std::string& out, const std::string& text) {
   CHECK_MSG(text.size() <= 0xffff, "a member's text is too long");
@@ -98,7 +100,9 @@ Configuration single_voter(Member member) {
 }
 
 std::string encode_configuration(const Configuration& configuration) {
-  std::string out(1, kVersion);
+  const bool kinds = !std::ranges::all_of(
+      configuration.members, [](const Member& each) { return each.kind == MemberKind::Data; });
+  std::string out(1, kinds ? kWithKinds : 1);
   append_be16(out, static_cast<std::uint16_t>(configuration.members.size()));
   for (const Member& member : configuration.members) {
     append_be64(out, member.id.value);
@@ -106,6 +110,7 @@ std::string encode_configuration(const Configuration& configuration) {
     append_text(out, member.address);
     append_text(out, member.site);
     out.push_back(static_cast<char>(member.priority));
+    if (kinds) out.push_back(static_cast<char>(member.kind));
   }
   append_ids(out, configuration.voters);
   append_ids(out, configuration.outgoing);
@@ -116,7 +121,7 @@ std::string encode_configuration(const Configuration& configuration) {
 Result<Configuration> decode_configuration(std::string_view bytes) {
   Reader reader(bytes);
   const char version = static_cast<char>(reader.byte());
-  if (version != kVersion) {
+  if (version < 1 || version > kWithKinds) {
     return fail(ErrorCode::Unsupported,
                 "configuration: unknown version " + std::to_string(static_cast<int>(version)));
   }
@@ -128,6 +133,11 @@ Result<Configuration> decode_configuration(std::string_view bytes) {
     member.address = reader.text();
     member.site = reader.text();
     member.priority = reader.byte();
+    const std::uint8_t kind = version == kWithKinds ? reader.byte() : 0;
+    if (kind > static_cast<std::uint8_t>(MemberKind::ReadServer)) {
+      return fail(ErrorCode::Unsupported, "configuration: unknown kind of member");
+    }
+    member.kind = static_cast<MemberKind>(kind);
     out.members.push_back(std::move(member));
   }
   out.voters = reader.ids();

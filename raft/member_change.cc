@@ -127,7 +127,8 @@ Configuration joint(const Configuration& before, const Configuration& after) {
   Configuration out = after;
   out.outgoing = before.voters;
   for (const NodeId id : out.outgoing) {
-    if (out.find(id) == nullptr) out.members.push_back(*before.find(id));
+    const Member* member = before.find(id);
+    if (member != nullptr && out.find(id) == nullptr) out.members.push_back(*member);
   }
   return out;
 }

@@ -29,6 +29,28 @@ TEST(Configuration, KeepsItsFormOnDisk) {
   EXPECT_EQ(encode_configuration(single_voter({NodeId(7), "n", "h:1", "", 100})), expected);
 }
 
+TEST(Configuration, KeepsTheKindsOfItsMembers) {
+  Configuration c = joint();
+  c.members[0].kind = MemberKind::Witness;
+  c.members[2].kind = MemberKind::ReadServer;
+  std::string bytes = encode_configuration(c);
+  EXPECT_EQ(bytes[0], 2);
+  const auto decoded = decode_configuration(bytes);
+  ASSERT_TRUE(decoded);
+  EXPECT_EQ(*decoded, c);
+  for (std::size_t size = 0; size < bytes.size(); ++size) {
+    EXPECT_FALSE(decode_configuration(bytes.substr(0, size))) << size;
+  }
+}
+
+TEST(Configuration, NamesAKindItDoesNotKnow) {
+  Member member{.id = NodeId(7), .name = "n", .address = "h:1", .site = {}};
+  member.kind = static_cast<MemberKind>(3);
+  const auto decoded = decode_configuration(encode_configuration(single_voter(member)));
+  ASSERT_FALSE(decoded);
+  EXPECT_EQ(decoded.error().code, ErrorCode::Unsupported);
+}
+
 TEST(Configuration, RefusesEveryTruncationAndExtension) {
   const std::string whole = encode_configuration(joint());
   for (std::size_t size = 0; size < whole.size(); ++size) {
