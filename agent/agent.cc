@@ -180,8 +180,19 @@ Result<void> Agent::Impl::reload(Definitions definitions) {
                                   make_rules(options));
   if (!planned) return planned.error();
   if (stopped) return fail(ErrorCode::Stopped, "agent is stopping");
-  call([&] { registrar.reload(std::move(*planned)); });
-  return {};
+  // Should we stop first, the promise goes and with it the waiting.
+  auto done = std::make_shared<std::promise<Result<void>>>();
+  auto reloaded = done->get_future();
+  own.post(kAgentThread, [this, done, definitions_now = std::move(*planned)]() mutable {
+    registrar.reload(std::move(definitions_now),
+                     [done](const Result<void>& result) { done->set_value(result); });
+  });
+  done.reset();
+  try {
+    return reloaded.get();
+  } catch (const std::future_error&) {
+    return fail(ErrorCode::Stopped, "agent is stopping");
+  }
 }
 
 void Agent::Impl::start() {
@@ -214,8 +225,10 @@ void Agent::Impl::stop() {
     call([this] {
       waiters.answer_all();
       sync->stop();
-      registrar.stop();
     });
+    std::promise<void> on_disk;
+    own.post(kAgentThread, [&] { registrar.stop([&] { on_disk.set_value(); }); });
+    on_disk.get_future().wait();
   }
   watch.stop();
   stub->stop();

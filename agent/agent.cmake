@@ -5,6 +5,6 @@ fyr_library(fyr_agent
           api/checks.cc api/cluster.cc api/context.cc api/events.cc api/machine.cc
           api/maintenance.cc api/self.cc api/services.cc
           checks/grpc_probe.cc checks/probes.cc checks/runner.cc
-          local/persistence.cc local/status_keeper.cc local/sync.cc
+          local/change_queue.cc local/persistence.cc local/status_keeper.cc local/sync.cc
   DEPS fyr_checks fyr_local fyr_membership fyr_registry_json fyr_proto_grpc fyr_io fyr_grpc
        fyr_re2)

@@ -71,38 +71,24 @@ Registrar::Registrar(RegistrarParts parts, CheckRunnerOptions checks, Random ran
               {[this](const std::string& id, const CheckPublished& what) { published(id, what); },
                [this](const std::string& id) { reap(id); }},
               random),
-      keeper_(*parts_.runtime, parts_.thread, parts_.disk_thread, parts_.disk, runner_) {}
+      keeper_(*parts_.runtime, parts_.thread, parts_.disk_thread, parts_.disk, runner_),
+      queue_(*parts_.runtime, parts_.thread, parts_.disk_thread, parts_.disk,
+             [this] { touched(); }) {}
 
 void Registrar::start() {
   keeper_.start();
 }
 
-void Registrar::stop() {
-  keeper_.flush_now();
-  runner_.stop();
+void Registrar::stop(std::function<void()> done) {
+  queue_.stop([this, done = std::move(done)] {
+    keeper_.flush_now(done);
+    runner_.stop();
+  });
 }
 
 void Registrar::touched() {
   parts_.sync->item_changed();
   parts_.changed();
-}
-
-void Registrar::persist(DiskJob job, Done done, std::function<void()> apply) {
-  parts_.runtime->post(parts_.disk_thread, [disk = parts_.disk, runtime = parts_.runtime,
-                                            thread = parts_.thread, job = std::move(job),
-                                            done = std::move(done),
-                                            apply = std::move(apply)]() mutable {
-    Result<void> written = job(*disk);
-    runtime->post(
-        thread, [written = std::move(written), done = std::move(done), apply = std::move(apply)] {
-          // Our own trouble, whatever the file system called it.
-          if (!written) {
-            return done(fail(ErrorCode::Internal, "not kept on disk: " + written.error().message));
-          }
-          apply();
-          done({});
-        });
-  });
 }
 
 // ---- services ----------------------------------------------------------------------------------
@@ -114,35 +100,45 @@ void Registrar::put_service(const PlannedService& planned) {
   }
 }
 
-void Registrar::add_service(PlannedService planned, bool replace_checks, Done done) {
-  const std::string id = planned.service.row.id();
+ChangeQueue::Step Registrar::plan_add_service(const std::shared_ptr<const PlannedService>& planned,
+                                              bool replace_checks) {
+  const std::string& id = planned->service.row.id();
+  Step step;
+  step.change.services.push_back(planned->service);
+  for (const PlannedCheck& check : planned->checks) step.change.checks.push_back(check.check);
   std::vector<std::string> leaving;
   if (replace_checks) {
     for (const std::string& check : parts_.state->checks_of(id)) {
       const bool stays =
-          std::any_of(planned.checks.begin(), planned.checks.end(),
+          std::any_of(planned->checks.begin(), planned->checks.end(),
                       [&](const PlannedCheck& one) { return one.check.row.check_id() == check; });
-      if (!stays && !check.starts_with(kServiceMaintenancePrefix)) leaving.push_back(check);
+      if (stays || check.starts_with(kServiceMaintenancePrefix)) continue;
+      leaving.push_back(check);
+      step.touches.push_back(ChangeQueue::check_name(check));
     }
   }
-  auto shared = std::make_shared<const PlannedService>(std::move(planned));
-  persist(
-      [shared, leaving](Persistence& disk) -> Result<void> {
-        for (const PlannedCheck& check : shared->checks) {
-          if (auto saved = disk.save_check(check.check); !saved) return saved;
-        }
-        if (auto saved = disk.save_service(shared->service); !saved) return saved;
-        for (const std::string& check : leaving) {
-          if (auto removed = disk.remove_check(check); !removed) return removed;
-        }
-        return {};
-      },
-      std::move(done),
-      [this, shared, leaving] {
-        for (const std::string& check : leaving) drop_check(check);
-        put_service(*shared);
-        touched();
-      });
+  step.change.gone_checks = leaving;
+  step.apply = [this, planned, leaving] {
+    for (const std::string& check : leaving) drop_check(check);
+    put_service(*planned);
+  };
+  return step;
+}
+
+void Registrar::add_service(PlannedService planned, bool replace_checks, Done done) {
+  ChangeQueue::Operation operation;
+  operation.touches.push_back(ChangeQueue::service_name(planned.service.row.id()));
+  operation.bytes = planned.service.row.ByteSizeLong();
+  for (const PlannedCheck& check : planned.checks) {
+    operation.touches.push_back(ChangeQueue::check_name(check.check.row.check_id()));
+    operation.bytes += check.check.row.ByteSizeLong() + check.check.definition.ByteSizeLong();
+  }
+  operation.plan = [this, shared = std::make_shared<const PlannedService>(std::move(planned)),
+                    replace_checks]() -> Result<Step> {
+    return plan_add_service(shared, replace_checks);
+  };
+  operation.done = std::move(done);
+  queue_.add(std::move(operation));
 }
 
 void Registrar::drop_service(const std::string& id) {
@@ -150,21 +146,32 @@ void Registrar::drop_service(const std::string& id) {
   parts_.state->remove_service(id);
 }
 
+ChangeQueue::Step Registrar::plan_remove_service(const std::string& id) {
+  Step step;
+  if (!parts_.state->service(id)) {
+    log::warn("agent", "asked to deregister service {}, which is not registered", id);
+    return step;
+  }
+  step.change.gone_services.push_back(id);
+  step.change.gone_checks = parts_.state->checks_of(id);
+  for (const std::string& check : step.change.gone_checks) {
+    step.touches.push_back(ChangeQueue::check_name(check));
+  }
+  step.apply = [this, id] { drop_service(id); };
+  return step;
+}
+
+void Registrar::queue_removal(const std::string& service_id, bool always, Done done) {
+  ChangeQueue::Operation operation;
+  operation.touches.push_back(ChangeQueue::service_name(service_id));
+  operation.plan = [this, service_id]() -> Result<Step> { return plan_remove_service(service_id); };
+  operation.done = std::move(done);
+  operation.always = always;
+  queue_.add(std::move(operation));
+}
+
 void Registrar::remove_service(const std::string& id, Done done) {
-  const std::vector<std::string> checks = parts_.state->checks_of(id);
-  persist(
-      [id, checks](Persistence& disk) -> Result<void> {
-        if (auto removed = disk.remove_service(id); !removed) return removed;
-        for (const std::string& check : checks) {
-          if (auto removed = disk.remove_check(check); !removed) return removed;
-        }
-        return {};
-      },
-      std::move(done),
-      [this, id] {
-        drop_service(id);
-        touched();
-      });
+  queue_removal(id, false, std::move(done));
 }
 
 // ---- checks ------------------------------------------------------------------------------------
@@ -186,13 +193,27 @@ void Registrar::put_bare_check(LocalCheck check) {
   parts_.state->set_check(std::move(check));
 }
 
-void Registrar::add_check(PlannedCheck planned, Done done) {
-  auto shared = std::make_shared<const PlannedCheck>(std::move(planned));
-  persist([shared](Persistence& disk) { return disk.save_check(shared->check); }, std::move(done),
-          [this, shared] {
-            put_check(*shared, false, std::nullopt);
-            touched();
-          });
+Result<ChangeQueue::Step> Registrar::plan_add_check(CheckSpec spec) {
+  const std::string& owner = spec.check.service_id();
+  const LocalService* service = owner.empty() ? nullptr : parts_.state->service(owner);
+  auto planned = plan_check_spec(std::move(spec), service, Source::Api, rules_);
+  if (!planned) return planned.error();
+  Step step;
+  step.change.checks.push_back(planned->check);
+  step.touches.push_back(ChangeQueue::check_name(planned->check.row.check_id()));
+  step.apply = [this, planned = std::move(*planned)] { put_check(planned, false, std::nullopt); };
+  return step;
+}
+
+void Registrar::add_check(CheckSpec spec, Done done) {
+  ChangeQueue::Operation operation;
+  if (!spec.check.service_id().empty()) {
+    operation.touches.push_back(ChangeQueue::service_name(spec.check.service_id()));
+  }
+  operation.bytes = spec.check.ByteSizeLong();
+  operation.plan = [this, spec = std::move(spec)] { return plan_add_check(spec); };
+  operation.done = std::move(done);
+  queue_.add(std::move(operation));
 }
 
 void Registrar::drop_check(const std::string& id) {
@@ -200,12 +221,20 @@ void Registrar::drop_check(const std::string& id) {
   parts_.state->remove_check(id);
 }
 
+ChangeQueue::Step Registrar::plan_remove_check(const std::string& id) {
+  Step step;
+  if (!parts_.state->check(id)) return step;
+  step.change.gone_checks.push_back(id);
+  step.apply = [this, id] { drop_check(id); };
+  return step;
+}
+
 void Registrar::remove_check(const std::string& id, Done done) {
-  persist([id](Persistence& disk) { return disk.remove_check(id); }, std::move(done),
-          [this, id] {
-            drop_check(id);
-            touched();
-          });
+  ChangeQueue::Operation operation;
+  operation.touches.push_back(ChangeQueue::check_name(id));
+  operation.plan = [this, id]() -> Result<Step> { return plan_remove_check(id); };
+  operation.done = std::move(done);
+  queue_.add(std::move(operation));
 }
 
 Result<void> Registrar::tell(const std::string& check_id, CheckStatus status,
@@ -237,39 +266,55 @@ void Registrar::reap(const std::string& check_id) {
   const Duration limit(check->definition.deregister_critical_after_ns());
   log::warn("agent", "service {} is removed: its check {} was critical for longer than {}", service,
             check_id, format_duration(std::max<Duration>(limit, std::chrono::minutes(1))));
-  remove_service(service, [service](const Result<void>& done) {
+  queue_removal(service, true, [service](const Result<void>& done) {
     if (!done) log::error("agent", "service {} not removed: {}", service, done.error().message);
   });
 }
 
 // ---- maintenance -------------------------------------------------------------------------------
 
-void Registrar::set_maintenance(LocalCheck check, bool on, Done done) {
+ChangeQueue::Step Registrar::plan_maintenance(LocalCheck check, bool on) {
   const std::string id = check.row.check_id();
   const bool is_on = parts_.state->check(id) != nullptr;
-  if (on == is_on) return done({});  // the first reason stays
-  if (!on) return remove_check(id, std::move(done));
-  log::info("agent", "{}: {}", check.row.name(), check.row.notes());
-  auto shared = std::make_shared<const LocalCheck>(std::move(check));
-  persist([shared](Persistence& disk) { return disk.save_check(*shared); }, std::move(done),
-          [this, shared] {
-            put_bare_check(*shared);
-            touched();
-          });
+  if (on == is_on) return {};  // the first reason stays
+  Step step = plan_remove_check(id);
+  if (on) {
+    step.change.checks.push_back(check);
+    step.apply = [this, check = std::move(check)] {
+      log::info("agent", "{}: {}", check.row.name(), check.row.notes());
+      put_bare_check(check);
+    };
+  }
+  step.touches.push_back(ChangeQueue::check_name(id));
+  return step;
 }
 
 void Registrar::set_node_maintenance(bool on, const std::string& reason, const std::string& token,
                                      Done done) {
-  set_maintenance(maintenance_check(rules_.node_name, nullptr, reason, token), on, std::move(done));
+  ChangeQueue::Operation operation;
+  operation.plan = [this, on, reason, token]() -> Result<Step> {
+    return plan_maintenance(maintenance_check(rules_.node_name, nullptr, reason, token), on);
+  };
+  operation.touches.push_back(ChangeQueue::check_name(std::string(kNodeMaintenanceId)));
+  operation.bytes = reason.size();
+  operation.done = std::move(done);
+  queue_.add(std::move(operation));
 }
 
 void Registrar::set_service_maintenance(const std::string& id, bool on, const std::string& reason,
                                         const std::string& token, Done done) {
-  const LocalService* service = parts_.state->service(id);
-  if (!service) {
-    return done(fail(ErrorCode::NotFound, "No service registered with ID \"" + id + "\""));
-  }
-  set_maintenance(maintenance_check(rules_.node_name, service, reason, token), on, std::move(done));
+  ChangeQueue::Operation operation;
+  operation.touches.push_back(ChangeQueue::service_name(id));
+  operation.bytes = reason.size();
+  operation.plan = [this, id, on, reason, token]() -> Result<Step> {
+    const LocalService* service = parts_.state->service(id);
+    if (!service) {
+      return fail(ErrorCode::NotFound, "No service registered with ID \"" + id + "\"");
+    }
+    return plan_maintenance(maintenance_check(rules_.node_name, service, reason, token), on);
+  };
+  operation.done = std::move(done);
+  queue_.add(std::move(operation));
 }
 
 // ---- start and reload --------------------------------------------------------------------------
@@ -330,7 +375,21 @@ void Registrar::restore(Persistence::Loaded loaded, PlannedDefinitions definitio
   }
 }
 
-void Registrar::reload(PlannedDefinitions definitions) {
+void Registrar::reload(PlannedDefinitions definitions, Done done) {
+  ChangeQueue::Operation operation;
+  operation.alone = true;
+  operation.always = true;
+  operation.plan = [this, shared = std::make_shared<const PlannedDefinitions>(
+                              std::move(definitions))]() -> Result<Step> {
+    Step step;
+    step.apply = [this, shared] { apply_reload(*shared); };
+    return step;
+  };
+  operation.done = std::move(done);
+  queue_.add(std::move(operation));
+}
+
+void Registrar::apply_reload(const PlannedDefinitions& definitions) {
   std::set<std::string> services, checks;
   for (const PlannedService& planned : definitions.services) {
     const std::string& id = planned.service.row.id();

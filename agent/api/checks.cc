@@ -1,6 +1,5 @@
 // /v1/agent/check(s): definitions and told statuses.
 #include "agent/api/context.h"
-#include "base/log.h"
 
 namespace fyr::agent {
 
@@ -34,12 +33,7 @@ void register_check(ApiContext& context, const HttpCallPtr& call) {
   if (!decoded) return call->text(400, "Request decode failed: " + decoded.error().message);
   if (decoded->token.empty()) decoded->token = call->token();
   context.on_agent([&context, call, spec = std::move(*decoded)]() mutable {
-    const LocalService* service =
-        spec.check.service_id().empty() ? nullptr : context.state.service(spec.check.service_id());
-    auto planned =
-        plan_check_spec(std::move(spec), service, Source::Api, context.registrar.rules());
-    if (!planned) return call->error(planned.error());
-    context.registrar.add_check(std::move(*planned),
+    context.registrar.add_check(std::move(spec),
                                 [call](const Result<void>& done) { answer(*call, done); });
   });
 }
@@ -47,7 +41,6 @@ void register_check(ApiContext& context, const HttpCallPtr& call) {
 void deregister_check(ApiContext& context, const HttpCallPtr& call) {
   if (call->tail().empty()) return call->text(400, "Missing check ID");
   context.on_agent([&context, call, id = call->tail()] {
-    if (!context.state.check(id)) return answer(*call, {});
     context.registrar.remove_check(id, [call](const Result<void>& done) { answer(*call, done); });
   });
 }

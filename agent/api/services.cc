@@ -1,6 +1,5 @@
 // /v1/agent/service(s) and the health of local services.
 #include "agent/api/context.h"
-#include "base/log.h"
 
 namespace fyr::agent {
 
@@ -180,10 +179,6 @@ void register_service(ApiContext& context, const HttpCallPtr& call) {
 void deregister_service(ApiContext& context, const HttpCallPtr& call) {
   if (call->tail().empty()) return call->text(400, "Missing service ID");
   context.on_agent([&context, call, id = call->tail()] {
-    if (!context.state.service(id)) {
-      log::warn("agent", "asked to deregister service {}, which is not registered", id);
-      return answer(*call, {});
-    }
     context.registrar.remove_service(id, [call](const Result<void>& done) { answer(*call, done); });
   });
 }

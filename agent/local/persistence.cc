@@ -94,6 +94,23 @@ Source to_source(const std::string& text) {
   return text == "file" ? Source::File : Source::Api;
 }
 
+std::string to_file(const LocalService& service) {
+  return encode({kVersion,
+                 "service",
+                 service.row.id(),
+                 to_text(service.source),
+                 service.token,
+                 service.row.SerializeAsString(),
+                 {}});
+}
+
+std::string to_file(const LocalCheck& check) {
+  pb::HealthCheck row = check.row;
+  row.clear_output();  // the status has its own file
+  return encode({kVersion, "check", row.check_id(), to_text(check.source), check.token,
+                 row.SerializeAsString(), check.definition.SerializeAsString()});
+}
+
 Result<LocalService> read_service(const std::string& text) {
   auto record = decode(text, "service");
   if (!record) return record.error();
@@ -190,41 +207,53 @@ fs::path Persistence::path(const char* folder, const std::string& id) const {
   return root_ / folder / to_hex(sha256(id));
 }
 
+std::vector<Result<void>> Persistence::write(const std::vector<Change>& changes) {
+  if (off()) return std::vector<Result<void>>(changes.size());
+  std::vector<std::vector<io::FileChange>> groups;
+  for (const Change& change : changes) {
+    auto& files = groups.emplace_back();
+    // A service comes after its checks and leaves before them: one that is read has them all.
+    for (const LocalCheck& check : change.checks) {
+      files.push_back({path(kChecks, check.row.check_id()), to_file(check)});
+    }
+    for (const LocalService& service : change.services) {
+      files.push_back({path(kServices, service.row.id()), to_file(service)});
+    }
+    for (const std::string& id : change.gone_services) files.push_back({path(kServices, id), {}});
+    for (const std::string& id : change.gone_checks) files.push_back({path(kChecks, id), {}});
+  }
+  auto results = io::change_files(groups);
+  for (std::size_t i = 0; i < changes.size(); ++i) {
+    for (const std::string& id : changes[i].gone_checks) {
+      // Of no use without its check; not worth a wait.
+      if (results[i]) results[i] = remove_state(id);
+    }
+  }
+  return results;
+}
+
 Result<void> Persistence::save_service(const LocalService& service) {
-  if (off()) return {};
-  const Record record{kVersion,
-                      "service",
-                      service.row.id(),
-                      to_text(service.source),
-                      service.token,
-                      service.row.SerializeAsString(),
-                      {}};
-  return io::write_file_atomically(path(kServices, service.row.id()), encode(record));
+  Change change;
+  change.services.push_back(service);
+  return write({change}).front();
 }
 
 Result<void> Persistence::remove_service(const std::string& id) {
-  return off() ? Result<void>() : io::remove_file(path(kServices, id));
+  Change change;
+  change.gone_services.push_back(id);
+  return write({change}).front();
 }
 
 Result<void> Persistence::save_check(const LocalCheck& check) {
-  if (off()) return {};
-  // The status has its own file.
-  pb::HealthCheck row = check.row;
-  row.clear_output();
-  const Record record{kVersion,
-                      "check",
-                      row.check_id(),
-                      to_text(check.source),
-                      check.token,
-                      row.SerializeAsString(),
-                      check.definition.SerializeAsString()};
-  return io::write_file_atomically(path(kChecks, row.check_id()), encode(record));
+  Change change;
+  change.checks.push_back(check);
+  return write({change}).front();
 }
 
 Result<void> Persistence::remove_check(const std::string& id) {
-  if (off()) return {};
-  if (auto removed = io::remove_file(path(kChecks, id)); !removed) return removed;
-  return remove_state(id);
+  Change change;
+  change.gone_checks.push_back(id);
+  return write({change}).front();
 }
 
 Result<void> Persistence::save_state(const std::string& check_id, const CheckMemory& memory) {

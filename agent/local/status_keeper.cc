@@ -46,6 +46,7 @@ void StatusKeeper::arm() {
 }
 
 void StatusKeeper::tick() {
+  if (stopped_) return;
   States states;
   for (const std::string& id : std::exchange(dirty_, {})) {
     if (auto memory = runner_.memory(id)) states.emplace_back(id, std::move(*memory));
@@ -59,12 +60,18 @@ void StatusKeeper::tick() {
   arm();
 }
 
-void StatusKeeper::flush_now() {
+void StatusKeeper::flush_now(std::function<void()> done) {
+  stopped_ = true;
+  timer_.cancel();
   States states;
   for (const std::string& id : runner_.ids()) {
     if (auto memory = runner_.memory(id)) states.emplace_back(id, std::move(*memory));
   }
-  write(*disk_, states, true);
+  runtime_.post(disk_thread_, [disk = disk_, states = std::move(states), &runtime = runtime_,
+                               thread = thread_, done = std::move(done)]() mutable {
+    write(*disk, states, true);
+    runtime.post(thread, std::move(done));
+  });
 }
 
 }  // namespace fyr::agent

@@ -21,8 +21,9 @@ class StatusKeeper {
                const CheckRunner& runner);
   void start();
   void changed(const std::string& check_id) { dirty_.insert(check_id); }
-  // Writes what is left, at once, on the calling thread; for stopping.
-  void flush_now();
+  // For stopping: the last word on every check, after whatever is on its way to disk; nothing is
+  // written afterwards. `done` runs when it is written.
+  void flush_now(std::function<void()> done);
 
  private:
   void tick();
@@ -35,6 +36,7 @@ class StatusKeeper {
   const CheckRunner& runner_;
   std::set<std::string> dirty_;
   int ticks_ = 0;
+  bool stopped_ = false;
   io::Timer timer_;
   std::shared_ptr<StatusKeeper*> alive_ = std::make_shared<StatusKeeper*>(this);
 };

@@ -7,6 +7,8 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <map>
+#include <memory>
 #include <system_error>
 
 #include "base/bytes.h"
@@ -114,6 +116,76 @@ Result<void> write_file_atomically(const std::filesystem::path& path, std::strin
   if (!file.close_now()) return give_up(temporary);
   if (::rename(temporary.c_str(), path.c_str()) != 0) return give_up(path);
   return sync ? sync_directory(folder_of(path)) : Result<void>();
+}
+
+namespace {
+
+// Beyond this many open files each is waited for when it is written.
+constexpr std::size_t kMaxOpenFiles = 256;
+
+struct Pending {
+  std::size_t group = 0;
+  std::filesystem::path temporary;
+  std::filesystem::path path;
+  Descriptor file;
+};
+
+Result<void> write_pending(Pending& pending, const std::string& content, bool wait) {
+  const auto failed = [&] { return system_error(pending.temporary, errno); };
+  if (pending.file.get() < 0) return failed();
+  if (::fchmod(pending.file.get(), 0600) != 0) return failed();
+  if (!write_all(pending.file.get(), content)) return failed();
+  if (!wait) {
+    (void)::sync_file_range(pending.file.get(), 0, 0, SYNC_FILE_RANGE_WRITE);
+    return {};
+  }
+  if (::fsync(pending.file.get()) != 0 || !pending.file.close_now()) return failed();
+  return {};
+}
+
+}  // namespace
+
+std::vector<Result<void>> change_files(const std::vector<std::vector<FileChange>>& groups) {
+  std::vector<Result<void>> results(groups.size());
+  std::vector<std::unique_ptr<Pending>> pending;
+  std::map<std::filesystem::path, std::vector<std::size_t>> folders;
+  for (std::size_t group = 0; group < groups.size(); ++group) {
+    for (const FileChange& change : groups[group]) {
+      if (!change.content || !results[group]) continue;
+      auto temporary = change.path;
+      temporary += ".tmp-" + random_suffix();
+      const int fd = ::open(temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+      pending.emplace_back(new Pending{group, temporary, change.path, Descriptor(fd)});
+      results[group] =
+          write_pending(*pending.back(), *change.content, pending.size() > kMaxOpenFiles);
+    }
+  }
+  for (const auto& one : pending) {
+    if (!results[one->group] || one->file.get() < 0) continue;
+    if (::fsync(one->file.get()) != 0 || !one->file.close_now()) {
+      results[one->group] = system_error(one->temporary, errno);
+    }
+  }
+  for (const auto& one : pending) {
+    if (results[one->group] && ::rename(one->temporary.c_str(), one->path.c_str()) != 0) {
+      results[one->group] = system_error(one->path, errno);
+    }
+    if (!results[one->group]) ::unlink(one->temporary.c_str());
+  }
+  for (std::size_t group = 0; group < groups.size(); ++group) {
+    for (const FileChange& change : groups[group]) {
+      if (!results[group]) break;
+      if (!change.content) results[group] = remove_file(change.path);
+      folders[folder_of(change.path)].push_back(group);
+    }
+  }
+  for (const auto& [folder, users] : folders) {
+    const Result<void> synced = sync_directory(folder);
+    for (const std::size_t group : users) {
+      if (!synced && results[group]) results[group] = synced;
+    }
+  }
+  return results;
 }
 
 Result<void> remove_file(const std::filesystem::path& path) {

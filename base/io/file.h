@@ -3,6 +3,7 @@
 #pragma once
 
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -15,6 +16,17 @@ Result<std::string> read_file(const std::filesystem::path& path, std::size_t max
 // Mode 0600 unless given.
 Result<void> write_file_atomically(const std::filesystem::path& path, std::string_view content,
                                    unsigned mode = 0600, bool sync = true);
+
+struct FileChange {
+  std::filesystem::path path;
+  std::optional<std::string> content;  // nothing: the file is removed, absent is fine
+};
+// Many changes of files for the price of few waits: all temporary files are written and on their
+// way before the first is waited for, and each folder is synced once. A group's files follow its
+// order and its result says whether all of them are on disk, removals too; groups do not depend on
+// each other. Mode 0600.
+std::vector<Result<void>> change_files(const std::vector<std::vector<FileChange>>& groups);
+
 Result<void> remove_file(const std::filesystem::path& path);  // absent is fine
 Result<void> make_directories(const std::filesystem::path& path, unsigned mode = 0700);
 Result<void> sync_directory(const std::filesystem::path& path);
