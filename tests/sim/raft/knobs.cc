@@ -110,15 +110,15 @@ Knobs draw_knobs(std::uint64_t seed, std::uint32_t allowed) {
   out.delay_in_site = draw.time(50 * kMicro, 2 * kMilli);
   out.delay_between = draw.time(10 * kMilli, 40 * kMilli);
   draw.when(kSlowLinks, out.heavy_tail, draw.log_uniform(0.0005, 0.02));
-  out.decision_gap = draw.time(30 * kMilli, 5 * kSecond);
+  out.decision_gap = draw.time(20 * kMilli, 3 * kSecond);
   out.hold = draw.time(100 * kMilli, 20 * kSecond);
   out.write_time = draw.time(10 * kMicro, 1 * kMilli);
   out.sync_time = draw.time(100 * kMicro, 10 * kMilli);
   draw.when(kSlowDisk, out.sync_time, draw.time(kMilli, 30 * kMilli));
   out.group_limit = draw.random().chance(0.3) ? 1 : 64;
   draw.when(kClockRate, out.clock_rate, draw.time(1'000, 50'000));
-  out.clients = draw.size(1, 8);
-  out.think = draw.time(500 * kMicro, 60 * kMilli);
+  out.clients = draw.size(1, 5);
+  out.think = draw.time(kMilli, 100 * kMilli);
   out.reads = draw.random().unit() * 0.7;
   draw.when(kLargeValues, out.padding, draw.size(10, 3'000));
   draw_limits(draw, out);

@@ -50,7 +50,8 @@ void World::check_progress() {
                       (stalled ? in_nanos(knobs_.core.disk_clean) : 0);
   const Nanos begin = now_;
   const std::uint64_t elections = oracle_.elections();
-  const Term term = oracle_.highest_term();
+  Term term{};
+  for (const auto& node : nodes_) term = std::max(term, node->core().view().hard.term);
   const auto led = [this] { return oracle_.leader().has_value(); };
   if (!led() && !run_until(begin + 10 * e + slack, led)) {
     broken("L1", "no leader within 10 E after the faults ended");

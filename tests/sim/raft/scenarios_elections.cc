@@ -118,6 +118,7 @@ void vote_durable_crash_before_reply() {
 void candidate_yields_to_leader() {
   Stage stage(5);
   stage.leader();
+  stage.even();
   const Term before = stage.term();
   stage.kill(stage.leader());
   stage.leader(10 * kSecond, before);
@@ -173,6 +174,7 @@ void inflated_term_is_reabsorbed() {
       10 * kSecond);
   stage.pass_all();
   stage.heal();
+  stage.run(5 * kSecond);
   stage.leader(10 * kSecond);
   stage.write_some();
   stage.even();
@@ -364,6 +366,7 @@ void dueling_precandidates() {
     Stage stage(
         3, [](Knobs& knobs) { knobs.core.election_jitter = std::chrono::milliseconds(1); }, seed);
     stage.leader(10 * kSecond);
+    stage.even();
     const Term before = stage.term();
     stage.kill(stage.leader());
     stage.leader(10 * kSecond, before);

@@ -300,7 +300,9 @@ void unknown_outcome_then_committed() {
   const std::size_t leads = stage.leader();
   stage.write_some();
   stage.even();
-  stage.drop<AppendReply>([](const Message&, const AppendReply&) { return true; });
+  stage.world().set_filter([leads](const Message& message) {
+    return to(message, leads) ? World::Treat::Drop : World::Treat::Pass;
+  });
   const SharedCall call = stage.write(leads);
   stage.until(
       "the leader gives up", [&] { return stage.view(leads).role != Role::Leader; }, 10 * kSecond);

@@ -273,6 +273,7 @@ void World::kill(std::size_t place, bool power, Nanos restart_after) {
 
 void World::pause(std::size_t place, Nanos how_long) {
   Node& node = *nodes_[place];
+  if (!node.alive()) return;
   if (tracing()) trace("pause n" + std::to_string(place + 1));
   node.pause(now_ + how_long);
   schedule(
