@@ -8,7 +8,7 @@ constexpr std::uint64_t kPieces = 6;
 constexpr std::size_t kKept = 2;
 }  // namespace
 
-// Between two batches of the apply thread: the state as it is, at the index applied.
+// Between two batches of the apply thread: the state as it is, at the index it says itself.
 void Node::make_snapshot() {
   schedule(kMilli * static_cast<Nanos>(1 + random_.below(50)), EventKind::Snapshot, 1);
 }
@@ -25,9 +25,9 @@ void Node::snapshot(std::uint64_t what) {
 
 void Node::snapshot_made() {
   Process& process = *process_;
-  const Index index = process.applied;
+  const Index index = process.machine.applied();
   SnapshotEvent event;
-  if (index <= disk_.log().base() || !disk_.log().holds(index)) {
+  if (index == Index{} || disk_.log().term_at(index) == Term{}) {
     event.kind = SnapshotEvent::Kind::Failed;
   } else {
     StoredSnapshot made;

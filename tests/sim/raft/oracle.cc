@@ -168,13 +168,7 @@ void Oracle::on_emit(Nanos now, std::size_t place, const PersistBatch& batch) {
   }
   if (batch.install) {
     if (batch.install->index > committed()) broken("I16", "a snapshot of uncommitted entries");
-    const std::uint64_t chain = committed_[batch.install->index.value - 1].chain;
-    const Index last = node.log.last();
-    const bool had = node.log.holds(batch.install->index);
-    node.log.install(*batch.install, chain);
-    marks_.hit(Mark::SnapshotInstalled);
-    if (node.log.last() == last && had) marks_.hit(Mark::SnapshotKeptSuffix);
-    if (had && node.log.last() != last) marks_.hit(Mark::SnapshotOverConflict);
+    node.installing = batch.install;
   }
   if (batch.truncate_from != Index{}) cut(node, place, batch.truncate_from);
   bool configured = false;
@@ -189,6 +183,18 @@ void Oracle::on_emit(Nanos now, std::size_t place, const PersistBatch& batch) {
     reign(node.role_term).configuration = node.log.configuration().second;
     evaluate(now, node.role_term);
   }
+}
+
+// The core takes an install for done once it is durable; nothing is appended before.
+void Oracle::finish_install(Node& node) {
+  const LogBase base = *node.installing;
+  node.installing.reset();
+  const Index last = node.log.last();
+  const bool had = node.log.holds(base.index);
+  node.log.install(base, committed_[base.index.value - 1].chain);
+  marks_.hit(Mark::SnapshotInstalled);
+  if (had)
+    marks_.hit(node.log.last() == last ? Mark::SnapshotKeptSuffix : Mark::SnapshotOverConflict);
 }
 
 void Oracle::on_hard_state(std::size_t place, const HardState& before, const HardState& now) {
@@ -261,10 +267,12 @@ void Oracle::on_step(Nanos now, std::size_t place, const SoftState& soft, const 
   const auto fail_if = [&](bool bad, const char* rule, const char* what) {
     if (bad) broken(rule, name(place) + ": " + what);
   };
+  if (node.installing && view.base >= node.installing->index) finish_install(node);
   fail_if(view.hard != node.hard, "D1", "changed its hard state without writing it");
   fail_if(view.last != node.log.last() || view.last_term != node.log.last_term(), "I10",
           "its log is not what it wrote");
-  fail_if(view.base > view.durable_applied, "I10", "the log was cut above the durable state");
+  fail_if(view.base > std::max(view.durable_applied, view.activating), "I10",
+          "the log was cut above the durable state");
   fail_if(view.durable_applied > view.applied, "I10", "durable_applied > applied");
   fail_if(view.applied > view.commit, "I10", "applied > commit");
   fail_if(view.commit > view.last, "I10", "commit > last");

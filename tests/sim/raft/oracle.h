@@ -64,6 +64,7 @@ class Oracle {
     const Clock* clock = nullptr;
     LogImage log;  // as written by this life
     HardState hard;
+    std::optional<LogBase> installing;  // written, not yet durable
     WriteId durable_write{};
     std::deque<Emitted> emitted;
     Role role = Role::Follower;
@@ -88,6 +89,7 @@ class Oracle {
   Reign& reign(Term term);
   void note_chain(const Held& held);
   void cut(Node& node, std::size_t place, Index from);
+  void finish_install(Node& node);
   void evaluate(Nanos now, Term term);
   void extend(Nanos now, Index upto, Term by);
   void check_leader(std::size_t place, Term term) const;

@@ -1,6 +1,7 @@
 #include "tests/sim/raft/stage.h"
 
 #include <algorithm>
+#include <cstdlib>
 
 namespace fyr::raft::sim {
 namespace {
@@ -42,7 +43,18 @@ Stage::Stage(std::size_t voters, const Adjust& adjust, std::uint64_t seed) {
   options.knobs = calm_knobs(voters, adjust);
   options.faults = false;
   options.clients = false;
+  // For whoever looks into a scenario that fails.
+  if (const char* path = std::getenv("RAFT_SCENARIO_TRACE")) options.trace = std::fopen(path, "w");
   world_ = std::make_unique<World>(std::move(options));
+  until(
+      "everybody has started",
+      [this] {
+        for (std::size_t i = 0; i < size(); ++i) {
+          if (!node(i).alive()) return false;
+        }
+        return true;
+      },
+      kSecond);
 }
 
 void Stage::until(const std::string& what, const std::function<bool()>& holds, Nanos within) {
