@@ -144,6 +144,7 @@ class Core {
   Duration random_wait();
   Duration election_timeout();
   Duration retry_timeout();
+  bool may_stand() const;
   bool may_campaign() const;
   std::optional<Instant> election_due() const;
   void consider_election();

@@ -51,9 +51,20 @@ Duration Core::retry_timeout() {
          random_wait();
 }
 
+// A voter, or one whose removal is not known to be committed: where only removed nodes hold the
+// entry that removes them, the remaining voters cannot win against their logs, so one of them has
+// to win once more and hand the entry on.
+bool Core::may_stand() const {
+  for (auto it = configurations_.rbegin(); it != configurations_.rend(); ++it) {
+    if (it->second.is_voter(config_.self)) return true;
+    if (it->first <= commit_) return false;
+  }
+  return false;
+}
+
 // Whatever the time.
 bool Core::may_campaign() const {
-  if (role_ == Role::Leader || !is_voter() || quarantine_) return false;
+  if (role_ == Role::Leader || !may_stand() || quarantine_) return false;
   if (fetching_ || installing_) return false;
   if (!hard_writes_.empty()) return false;  // of the last attempt; retries would burn terms
   return decides_alone() || disk_.state(now_) != DiskState::Stalled;

@@ -87,7 +87,6 @@ void Node::crash(bool power) {
 void Node::calm_down() {
   slow_ = 0;
   fail_write_ = false;
-  if (frozen_until_ <= world_.now()) return;
   frozen_until_ = 0;
   if (process_ && disk_.writing()) {
     schedule_write(kMilli, disk_.hard_state_synced() ? EventKind::Synced : EventKind::HardState);

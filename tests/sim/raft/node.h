@@ -37,7 +37,7 @@ class Node final : public Disk::Watcher {
   Nanos paused_until() const { return paused_until_; }
   void resume() { paused_until_ = 0; }
   // Writes take until then, whatever happens.
-  void freeze_disk(Nanos until) { frozen_until_ = until; }
+  void freeze_disk(Nanos until) { frozen_until_ = std::max(frozen_until_, until); }
   // The next write fails: the process ends (raft.md §10).
   void fail_next_write() { fail_write_ = true; }
   void set_slow(Nanos extra) { slow_ = extra; }

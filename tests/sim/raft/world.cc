@@ -68,6 +68,7 @@ void World::make_nodes() {
     nodes_.push_back(
         std::make_unique<Node>(*this, i, Clock(offset, rate), mix(options_.seed, 100 + i)));
     oracle_.add_node(nodes_[i]->disk(), nodes_[i]->clock());
+    postponed_.emplace_back();
   }
   const Entry first{
       Term(1), Index(1), EntryType::Config,
@@ -128,14 +129,13 @@ void World::dispatch(const Event& event) {
   }
   Node& node = *nodes_[event.node];
   if (event.kind == EventKind::Resume) {
-    if (node.paused() && node.paused_until() <= now_) node.resume();
+    if (node.paused() && node.paused_until() <= now_) resume(event.node);
     return;
   }
   if (!node.alive() || event.life != node.life()) return;
   if (node.paused()) {
-    Event later = event;
-    later.at = node.paused_until();
-    return queue_.push(later);
+    postponed_[event.node].push_back(event);
+    return;
   }
   if (event.kind == EventKind::Link) {
     const NodeId peer(event.argument >> 8);
@@ -214,9 +214,9 @@ void World::deliver(const Event& event) {
   // A frozen process hears of it once it goes on; the kernel keeps it.
   if (to.paused()) {
     Event later = event;
-    later.at = to.paused_until();
     later.argument = keep(std::move(message));
-    return queue_.push(later);
+    postponed_[event.node].push_back(later);
+    return;
   }
   if (message.from_incarnation < nodes_[from]->disk().incarnation()) {
     marks_.hit(Mark::MessageOfEarlierLife);
@@ -254,6 +254,7 @@ void World::kill(std::size_t place, bool power, Nanos restart_after) {
     if (tracing())
       trace(std::string(power ? "power cut of n" : "kill n") + std::to_string(place + 1));
     node.crash(power);
+    resume(place);  // what waited for it finds nobody
     clients_->node_died(place);
     // The kernel of a machine that still runs refuses at once; of one without power nobody hears.
     for (std::size_t peer = 0; !power && peer < nodes_.size(); ++peer) {
@@ -278,6 +279,16 @@ void World::pause(std::size_t place, Nanos how_long) {
   node.pause(now_ + how_long);
   schedule(
       {.at = now_ + how_long, .kind = EventKind::Resume, .node = static_cast<std::uint8_t>(place)});
+}
+
+void World::resume(std::size_t place) {
+  nodes_[place]->resume();
+  std::vector<Event> waited;
+  waited.swap(postponed_[place]);
+  for (Event& event : waited) {
+    event.at = now_;
+    queue_.push(event);
+  }
 }
 
 void World::trace(const std::string& line) {

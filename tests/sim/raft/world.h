@@ -66,6 +66,7 @@ class World {
   void heal_network();
   void kill(std::size_t node, bool power, Nanos restart_after);
   void pause(std::size_t node, Nanos how_long);
+  void resume(std::size_t node);
   // For scenarios: what becomes of each message. Held ones arrive after release().
   enum class Treat { Pass, Drop, Hold };
   void set_filter(std::function<Treat(const Message&)> filter) { filter_ = std::move(filter); }
@@ -100,6 +101,7 @@ class World {
   std::vector<std::unique_ptr<Node>> nodes_;
   std::unique_ptr<Clients> clients_;
   std::unique_ptr<Faults> faults_;
+  std::vector<std::vector<Event>> postponed_;  // by node, while it is paused
   std::vector<Message> messages_;
   std::vector<std::uint64_t> free_messages_;
   std::vector<std::function<void()>> calls_;
