@@ -217,26 +217,6 @@ class Cluster {
     });
     return leader();
   }
-  // Makes this node the leader, whatever the timers say.
-  void elect(std::uint64_t id) {
-    for (auto& [other, node] : nodes_) {
-      if (other != id) cut(other, other);
-    }
-    ASSERT_TRUE(run_until(
-        [&] {
-          if (leader() != id && leader() != 0) {
-            const std::uint64_t old = leader();
-            isolate(old);
-            run(1'300);
-            heal();
-          }
-          return leader() == id && nodes_.at(id).soft.applied >= view(id).first_own;
-        },
-        120'000));
-    heal();
-    run(300);
-  }
-
   // ---- clients
   ProposalResult propose(std::uint64_t id, std::string data = "x") {
     const Proposal proposal{++next_id_, EntryType::App,
