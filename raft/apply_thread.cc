@@ -17,6 +17,14 @@ void ApplyThread::submit(ApplyTask task) {
   if (was_empty) wake_.notify_one();
 }
 
+void ApplyThread::call(std::function<void()> job) {
+  {
+    std::lock_guard lock(mutex_);
+    jobs_.push_back(std::move(job));
+  }
+  wake_.notify_one();
+}
+
 void ApplyThread::stop() {
   {
     std::lock_guard lock(mutex_);
@@ -32,14 +40,28 @@ void ApplyThread::run() {
   bool failed = false;
   while (true) {
     ApplyTask task;
+    std::function<void()> job;
     bool stopping = false;
     {
       std::unique_lock lock(mutex_);
-      wake_.wait(lock, [this] { return stopping_ || !queue_.empty(); });
+      wake_.wait(lock, [this] { return stopping_ || !queue_.empty() || !jobs_.empty(); });
       stopping = stopping_;
-      if (queue_.empty()) return;
-      task = std::move(queue_.front());
-      queue_.pop_front();
+      if (stopping || failed) jobs_.clear();
+      if (!jobs_.empty()) {
+        job = std::move(jobs_.front());
+        jobs_.pop_front();
+      } else if (!queue_.empty()) {
+        task = std::move(queue_.front());
+        queue_.pop_front();
+      } else if (stopping) {
+        return;
+      } else {
+        continue;
+      }
+    }
+    if (job) {
+      job();
+      continue;
     }
     if (stopping || failed) {
       abandon(task);

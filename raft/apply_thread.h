@@ -21,6 +21,8 @@ class ApplyThread {
   ApplyThread(Applier applier, std::function<void(const Error&)> failed);
   ~ApplyThread() { stop(); }
   void submit(ApplyTask task);
+  // Runs it between two tasks; any thread. Dropped after a failure or stop().
+  void call(std::function<void()> job);
   // Applies nothing more; what is queued and waits for it ends as CommitUnknown.
   void stop();
   std::thread::id id() const { return id_.load(); }
@@ -33,8 +35,9 @@ class ApplyThread {
   const std::function<void(const Error&)> failed_;
   std::mutex mutex_;
   std::condition_variable wake_;
-  std::deque<ApplyTask> queue_;  // guarded by mutex_
-  bool stopping_ = false;        // guarded by mutex_
+  std::deque<ApplyTask> queue_;             // guarded by mutex_
+  std::deque<std::function<void()>> jobs_;  // guarded by mutex_
+  bool stopping_ = false;                   // guarded by mutex_
   std::atomic<std::thread::id> id_;
   std::thread thread_;
 };

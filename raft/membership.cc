@@ -91,6 +91,8 @@ void Core::found(Instant now, std::uint64_t id, const Configuration& configurati
   founding_ = id;
   write_hard({Term(1), NodeId{}});
   append_configuration(configuration);
+  // Until now it was nobody, who waits longest.
+  election_at_ = std::min(election_at_, now_ + election_timeout());
 }
 
 void Core::append_configuration(const Configuration& configuration) {

@@ -4,112 +4,54 @@
 
 #include <atomic>
 #include <condition_variable>
+#include <future>
 #include <mutex>
 #include <thread>
 
+#include "base/bytes.h"
 #include "base/check.h"
 #include "base/log.h"
+#include "base/random.h"
 #include "raft/apply_thread.h"
 #include "raft/driver.h"
+#include "raft/inbox.h"
 #include "raft/log_writer.h"
 #include "raft/rocks_storage.h"
+#include "raft/snapshot_keeper.h"
 #include "raft/thread_name.h"
+#include "raft/transport.h"
+#include "raft/worker.h"
 
 namespace fyr::raft {
 namespace {
 
-// What other threads left for the raft thread.
-class Inbox {
- public:
-  static constexpr std::size_t kMaxProposalBytes = 64u << 20;
-  static constexpr std::size_t kMaxReads = 20'000;
+constexpr Duration kPeersAge = std::chrono::milliseconds(50);
 
-  // Takes from `proposal` only if there is no error.
-  std::optional<Error> propose(DriverInput::Propose& proposal) {
-    return add([&]() -> std::optional<Error> {
-      const std::size_t size = proposal.data->size() + 64;
-      if (bytes_ + size > kMaxProposalBytes) {
-        return fail(ErrorCode::ResourceExhausted, "too many writes are waiting");
-      }
-      bytes_ += size;
-      waiting_.proposals.push_back(std::move(proposal));
-      return std::nullopt;
-    });
-  }
-  std::optional<Error> read(DriverInput::Read& read) {
-    return add([&]() -> std::optional<Error> {
-      if (waiting_.reads.size() >= kMaxReads) {
-        return fail(ErrorCode::ResourceExhausted, "too many reads are waiting");
-      }
-      waiting_.reads.push_back(std::move(read));
-      return std::nullopt;
-    });
-  }
-  void written(WriteId upto) {
-    add([&]() -> std::optional<Error> {
-      waiting_.written = upto;
-      return std::nullopt;
-    });
-  }
-  // Wakes the raft thread only if it waits for this: progress of the state is rarely urgent.
-  void applied(Index applied, Index durable, bool urgent) {
-    std::unique_lock lock(mutex_);
-    waiting_.applied = DriverInput::AppliedTo{applied, durable};
-    if (urgent || applied >= wanted_) wake(lock);
-  }
-  void stop() {
-    std::unique_lock lock(mutex_);
-    stopped_ = true;
-    wake(lock);
-  }
+CoreConfig core_config(const NodeOptions& options, const RocksStorage& storage) {
+  CoreConfig out = options.limits;
+  out.self = storage.identity().node;
+  out.incarnation = storage.incarnation();
+  out.election_min = options.election_min;
+  out.heartbeat = options.heartbeat;
+  return out;
+}
 
-  // Adds what came to `input`, waiting for something if that is empty. `wanted`: the applied
-  // index that matters; false: stopped.
-  bool take(DriverInput& input, std::optional<Instant> until, Index wanted) {
-    std::unique_lock lock(mutex_);
-    wanted_ = wanted;
-    const bool relevant = waiting_.applied && waiting_.applied->applied >= wanted;
-    awake_ = awake_ || stopped_ || relevant || !input.proposals.empty();
-    while (!awake_) {
-      if (!until) {
-        wake_.wait(lock);
-        continue;
-      }
-      const Duration left = *until - now();
-      if (left <= Duration::zero()) break;
-      wake_.wait_for(lock, left);
-    }
-    awake_ = false;
-    bytes_ = 0;
-    input.merge(waiting_);
-    return !stopped_;
-  }
+std::uint64_t seed_of(const NodeOptions& options) {
+  return options.seed != 0 ? options.seed : Random::from_system().next();
+}
 
- private:
-  template <class F>
-  std::optional<Error> add(F&& f) {
-    std::unique_lock lock(mutex_);
-    if (stopped_) return fail(ErrorCode::Stopped, "stopping");
-    auto error = f();
-    if (!error) wake(lock);
-    return error;
-  }
-  void wake(std::unique_lock<std::mutex>& lock) {
-    const bool sleeps = !awake_;
-    awake_ = true;
-    lock.unlock();
-    if (sleeps) wake_.notify_one();
-  }
-
-  std::mutex mutex_;
-  std::condition_variable wake_;
-  // All guarded by mutex_.
-  DriverInput waiting_;
-  std::size_t bytes_ = 0;
-  Index wanted_{};
-  bool awake_ = false;
-  bool stopped_ = false;
-};
+// Begins with who founded it, so that a founder who was interrupted knows its own again.
+std::string new_cluster_id(NodeId founder) {
+  std::string bytes;
+  append_be64(bytes, founder.value);
+  append_be64(bytes, Random::from_system().next());
+  return to_hex(bytes);
+}
+bool is_founded_by(const std::string& cluster, NodeId founder) {
+  std::string bytes;
+  append_be64(bytes, founder.value);
+  return cluster.starts_with(to_hex(bytes));
+}
 
 class NodeImpl final : public Node {
  public:
@@ -118,15 +60,20 @@ class NodeImpl final : public Node {
       : options_(std::move(options)),
         storage_(std::move(storage)),
         self_(storage_->identity().node),
-        driver_(CoreConfig{.self = self_}, std::move(recovered)),
+        driver_(core_config(options_, *storage_), std::move(recovered), seed_of(options_)),
         applied_(driver_.core().view().applied.value),
         writer_(
             *storage_, [this](WriteId upto) { inbox_.written(upto); },
             [this](const Error& error) { on_fatal(error); }),
         apply_(make_applier(machine), [this](const Error& error) { on_fatal(error); }),
-        thread_([this] { run(); }) {}
+        log_reader_("raft-log-read") {
+    status_.id = self_;
+    published_members_ = driver_.core().configuration();
+  }
 
   ~NodeImpl() override { stop(); }
+
+  Result<void> start(StateMachine& machine);
 
   void propose(std::string data, std::function<void(Result<Applied>)> done) override {
     DriverInput::Propose proposal{std::make_shared<const std::string>(std::move(data)),
@@ -146,27 +93,33 @@ class NodeImpl final : public Node {
     return now().time_since_epoch().count() < until;
   }
 
-  Status status() const override {
-    Status out;
-    {
-      std::lock_guard lock(status_mutex_);
-      out = status_;
-    }
-    out.applied = Index(applied_.load(std::memory_order_acquire));
-    out.commit = std::max(out.commit, out.applied);
-    if (out.role != Role::Leader) out.last_contact = now() - started_;
-    return out;
+  Status status() const override;
+  NodeId id() const override { return self_; }
+  std::string cluster() const override { return storage_->identity().cluster; }
+
+  Configuration members() const override {
+    std::lock_guard lock(status_mutex_);
+    return published_members_;
+  }
+  std::vector<PeerStatus> peers() const override {
+    std::lock_guard lock(status_mutex_);
+    return published_peers_;
+  }
+  void set_peer_address(NodeId peer, const std::string& address) override {
+    if (options_.transport) options_.transport->set_address(peer, address);
   }
 
-  void stop() override {
-    const auto self = std::this_thread::get_id();
-    CHECK_MSG(self != raft_thread_.load() && self != apply_.id(), "a callback stops its node");
-    std::lock_guard lock(stop_mutex_);
-    inbox_.stop();
-    if (thread_.joinable()) thread_.join();
-    writer_.stop();
-    apply_.stop();
+  void found_cluster(std::vector<Member> voters, RequestDone done) override;
+  void change_members(ConfigChange change, RequestDone done) override {
+    DriverInput::Change request{std::move(change), std::move(done)};
+    if (auto error = inbox_.change(request)) request.done(std::move(*error));
   }
+  void transfer_leadership(NodeId to, RequestDone done) override {
+    DriverInput::Transfer request{to, std::move(done)};
+    if (auto error = inbox_.transfer(request)) request.done(std::move(*error));
+  }
+
+  void stop() override;
 
  private:
   Applier make_applier(StateMachine& machine) {
@@ -201,73 +154,245 @@ class NodeImpl final : public Node {
     ::_exit(74);
   }
 
-  void run() {
-    name_this_thread("raft");
-    raft_thread_.store(std::this_thread::get_id());
-    DriverInput input;
-    std::optional<Instant> wake_at = now();
-    Index wanted = driver_.core().wanted_applied();
-    while (inbox_.take(input, wake_at, wanted)) {
-      DriverOutput out = driver_.step(now(), input);
-      wake_at = out.wake_at;
-      wanted = driver_.core().wanted_applied();
-      // What readers may rely on is said before anybody is answered or anything is applied.
-      publish(out.soft);
-      perform(out);
-    }
-    DriverOutput rest = driver_.abandon(input);
-    perform(rest);
-    ended_.store(true);
-  }
-
-  void perform(DriverOutput& out) {
-    if (!out.persist.empty() || out.compact) {
-      writer_.submit(std::move(out.persist), std::move(out.compact));
-    }
-    if (out.apply) apply_.submit(std::move(*out.apply));
-    for (auto& [done, result] : out.reads) done(std::move(result));
-  }
-
-  void publish(const SoftState& soft) {
-    if (soft == published_) return;
-    readable_until_.store(soft.readable_until.time_since_epoch().count(),
-                          std::memory_order_release);
-    const bool changed = soft.role != published_.role || soft.term != published_.term ||
-                         soft.leader != published_.leader;
-    published_ = soft;
-    {
-      std::lock_guard lock(status_mutex_);
-      status_.role = soft.role;
-      status_.term = soft.term;
-      status_.id = self_;
-      status_.leader = soft.leader;
-      status_.commit = soft.commit;
-      status_.last = soft.last;
-      status_.durable = soft.durable;
-    }
-    if (!changed) return;
-    if (soft.role == Role::Leader) log::info("raft", "leader of term {}", soft.term.value);
-    if (options_.on_role_change) options_.on_role_change(status());
-  }
+  void start_transport();
+  void adopt(const std::string& cluster, std::uint32_t recovery_epoch);
+  Configuration founders(std::vector<Member> voters) const;
+  void run();
+  void perform(DriverOutput& out);
+  void perform_snapshots(const DriverOutput& out);
+  void read_log(const FetchLog& fetch);
+  void publish(const SoftState& soft);
+  void publish_members();
+  void publish_peers(Instant at);
 
   const NodeOptions options_;
   const std::unique_ptr<RocksStorage> storage_;
   const NodeId self_;
   const Instant started_ = now();
   Inbox inbox_;
-  Driver driver_;        // raft thread
-  SoftState published_;  // raft thread
+  Driver driver_;                             // raft thread
+  SoftState published_;                       // raft thread
+  Instant peers_published_ = Instant::min();  // raft thread
+  std::vector<Member> addressed_;             // raft thread: the transport's peers
+  Configuration members_;                     // raft thread: as published
   std::atomic<std::uint64_t> applied_;
   std::atomic<Instant::rep> readable_until_{Instant::min().time_since_epoch().count()};
   std::atomic<bool> ended_{false};  // stopped or failed: nothing is served any more
   mutable std::mutex status_mutex_;
-  Status status_;
+  Status status_;                            // guarded by status_mutex_
+  Instant leader_contact_ = Instant::min();  // guarded by status_mutex_
+  Configuration published_members_;          // guarded by status_mutex_
+  std::vector<PeerStatus> published_peers_;  // guarded by status_mutex_
   std::atomic<std::thread::id> raft_thread_;
   std::mutex stop_mutex_;
+  std::unique_ptr<SnapshotKeeper> keeper_;  // outlives the threads that call it
   LogWriter writer_;
   ApplyThread apply_;
+  Worker log_reader_;
   std::thread thread_;
 };
+
+// ---- start and stop -----------------------------------------------------------------------
+
+Result<void> NodeImpl::start(StateMachine& machine) {
+  SnapshotKeeper::Options options;
+  options.directory = options_.directory / "snapshots";
+  options.unpin_after = options_.limits.snapshot_unpin;
+  options.on_apply_thread = [this](std::function<void()> job) { apply_.call(std::move(job)); };
+  options.configuration_at = [this](Index index) { return storage_->configuration_at(index); };
+  options.cluster = [this] { return cluster(); };
+  options.done = [this](SnapshotEvent event) { inbox_.snapshot(std::move(event)); };
+  auto keeper = SnapshotKeeper::open(std::move(options), machine, options_.transport.get());
+  if (!keeper) return keeper.error();
+  keeper_ = std::move(*keeper);
+  if (const auto newest = keeper_->newest()) {
+    inbox_.snapshot({SnapshotEvent::Kind::Made, *newest, {}});
+  }
+  if (options_.transport) start_transport();
+  thread_ = std::thread([this] { run(); });
+  return {};
+}
+
+void NodeImpl::start_transport() {
+  Transport& transport = *options_.transport;
+  transport.serve_snapshots(keeper_.get());
+  const Identity identity = storage_->identity();
+  Transport::Receiver receiver;
+  receiver.messages = [this](std::vector<Message> got) { inbox_.messages(std::move(got)); };
+  receiver.link = [this](NodeId peer, LinkState state) { inbox_.link(peer, state); };
+  receiver.adopted = [this](const std::string& cluster, std::uint32_t epoch) {
+    keeper_->worker().post([this, cluster, epoch] { adopt(cluster, epoch); });
+  };
+  transport.start({identity.cluster, identity.recovery_epoch, self_, storage_->incarnation()},
+                  options_.address, std::move(receiver));
+}
+
+// Only an empty node can; the storage knows.
+void NodeImpl::adopt(const std::string& cluster, std::uint32_t recovery_epoch) {
+  if (auto done = storage_->adopt(cluster, recovery_epoch); !done) {
+    log::warn("raft", "{}", done.error().message);
+    return;
+  }
+  log::info("raft", "member of cluster {} from now on", cluster);
+  options_.transport->adopt(cluster, recovery_epoch);
+}
+
+void NodeImpl::stop() {
+  const auto self = std::this_thread::get_id();
+  CHECK_MSG(self != raft_thread_.load() && self != apply_.id(), "a callback stops its node");
+  std::lock_guard lock(stop_mutex_);
+  inbox_.stop();
+  if (thread_.joinable()) thread_.join();
+  if (options_.transport) options_.transport->stop();
+  if (keeper_) keeper_->stop();
+  log_reader_.stop();
+  writer_.stop();
+  apply_.stop();
+}
+
+// ---- founding -----------------------------------------------------------------------------
+
+Configuration NodeImpl::founders(std::vector<Member> voters) const {
+  Configuration out;
+  for (const Member& member : voters) out.voters.push_back(member.id);
+  out.members = std::move(voters);
+  return out;
+}
+
+void NodeImpl::found_cluster(std::vector<Member> voters, RequestDone done) {
+  const auto found = [this](std::vector<Member> members, const RequestDone& answer) {
+    if (status().last != Index{}) {
+      return answer(fail(ErrorCode::Conflict, "cluster: the log of this node is not empty"));
+    }
+    if (!is_founded_by(cluster(), self_)) {
+      // Durable first: whoever hears of the cluster hears its name.
+      const std::string id = new_cluster_id(self_);
+      if (auto adopted = storage_->adopt(id, 0); !adopted) return answer(adopted.error());
+      if (options_.transport) options_.transport->adopt(id, 0);
+    }
+    DriverInput::Found request{founders(std::move(members)), answer};
+    if (auto error = inbox_.found(request)) request.done(std::move(*error));
+  };
+  const bool posted = keeper_->worker().post(
+      [found, members = std::move(voters), done]() mutable { found(std::move(members), done); });
+  if (!posted) done(fail(ErrorCode::Stopped, "stopping"));
+}
+
+// ---- the raft thread ----------------------------------------------------------------------
+
+void NodeImpl::run() {
+  name_this_thread("raft");
+  raft_thread_.store(std::this_thread::get_id());
+  publish_members();
+  DriverInput input;
+  std::optional<Instant> wake_at = now();
+  Index wanted = driver_.core().wanted_applied();
+  while (inbox_.take(input, wake_at, wanted)) {
+    const Instant at = now();
+    DriverOutput out = driver_.step(at, input);
+    wake_at = out.wake_at;
+    wanted = driver_.core().wanted_applied();
+    // What readers may rely on is said before anybody is answered or anything is applied.
+    publish(out.soft);
+    perform(out);
+    publish_members();
+    publish_peers(at);
+  }
+  DriverOutput rest = driver_.abandon(input);
+  perform(rest);
+  ended_.store(true);
+}
+
+// The disk begins first, then the network, and both work at the same time (D4).
+void NodeImpl::perform(DriverOutput& out) {
+  if (!out.persist.empty() || out.compact) {
+    writer_.submit(std::move(out.persist), std::move(out.compact));
+  }
+  if (!out.send.empty() && options_.transport) options_.transport->send(std::move(out.send));
+  if (out.apply) apply_.submit(std::move(*out.apply));
+  for (auto& [done, result] : out.reads) done(std::move(result));
+  for (auto& [done, result] : out.requests) done(std::move(result));
+  for (const FetchLog& fetch : out.fetch) read_log(fetch);
+  perform_snapshots(out);
+}
+
+void NodeImpl::perform_snapshots(const DriverOutput& out) {
+  // A new fetch replaces what was dropped before it.
+  if (out.drop_snapshot) keeper_->drop();
+  if (out.make_snapshot) keeper_->make();
+  if (out.fetch_snapshot) keeper_->fetch(*out.fetch_snapshot);
+}
+
+void NodeImpl::read_log(const FetchLog& fetch) {
+  log_reader_.post([this, fetch] {
+    auto entries = storage_->read(fetch.range, fetch.max_bytes);
+    if (!entries) log::warn("raft", "entries for a peer: {}", entries.error().message);
+    inbox_.fetched({fetch.peer, fetch.range, entries ? std::move(*entries) : std::vector<Entry>()});
+  });
+}
+
+// ---- what others see ----------------------------------------------------------------------
+
+Status NodeImpl::status() const {
+  Status out;
+  Instant contact;
+  {
+    std::lock_guard lock(status_mutex_);
+    out = status_;
+    contact = leader_contact_;
+  }
+  out.applied = Index(applied_.load(std::memory_order_acquire));
+  out.commit = std::max(out.commit, out.applied);
+  if (out.role != Role::Leader) out.last_contact = now() - std::max(contact, started_);
+  return out;
+}
+
+void NodeImpl::publish(const SoftState& soft) {
+  if (soft == published_) return;
+  readable_until_.store(soft.readable_until.time_since_epoch().count(), std::memory_order_release);
+  const bool changed = soft.role != published_.role || soft.term != published_.term ||
+                       soft.leader != published_.leader;
+  published_ = soft;
+  {
+    std::lock_guard lock(status_mutex_);
+    status_.role = soft.role;
+    status_.term = soft.term;
+    status_.leader = soft.leader;
+    status_.commit = soft.commit;
+    status_.last = soft.last;
+    status_.durable = soft.durable;
+    status_.quarantined = soft.quarantined;
+    status_.transferring = soft.transferring;
+    leader_contact_ = soft.leader_contact;
+  }
+  if (!changed) return;
+  if (soft.role == Role::Leader) log::info("raft", "leader of term {}", soft.term.value);
+  if (options_.on_role_change) options_.on_role_change(status());
+}
+
+void NodeImpl::publish_members() {
+  const Configuration& configuration = driver_.core().configuration();
+  if (configuration.members == addressed_ && configuration == members_) return;
+  members_ = configuration;
+  {
+    std::lock_guard lock(status_mutex_);
+    published_members_ = configuration;
+  }
+  if (configuration.members == addressed_) return;
+  addressed_ = configuration.members;
+  if (options_.transport) options_.transport->set_peers(addressed_);
+}
+
+void NodeImpl::publish_peers(Instant at) {
+  const bool leads = published_.role == Role::Leader;
+  const bool due = leads ? peers_published_ == Instant::min() || peers_published_ + kPeersAge <= at
+                         : peers_published_ != Instant::min();
+  if (!due) return;
+  peers_published_ = leads ? at : Instant::min();
+  auto known = driver_.core().peers();
+  std::lock_guard lock(status_mutex_);
+  published_peers_ = std::move(known);
+}
 
 }  // namespace
 
@@ -277,6 +402,8 @@ Result<std::unique_ptr<Node>> Node::open(NodeOptions options, StateMachine& mach
                           .bootstrap = options.bootstrap,
                           .name = options.name,
                           .address = options.address,
+                          .site = options.site,
+                          .priority = options.priority,
                           .members = {},
                           .state = LogPosition{machine.applied(), machine.applied_term()}});
   if (!storage) return storage.error();
@@ -285,8 +412,23 @@ Result<std::unique_ptr<Node>> Node::open(NodeOptions options, StateMachine& mach
   recovered.durable_applied = std::min(machine.durable_applied(), machine.applied());
   log::info("raft", "{}: entries {} to {}, state at {}", options.directory.string(),
             recovered.base.index.value + 1, recovered.last.value, recovered.applied.value);
-  return std::unique_ptr<Node>(
-      new NodeImpl(std::move(options), machine, std::move(*storage), std::move(recovered)));
+  auto node = std::make_unique<NodeImpl>(std::move(options), machine, std::move(*storage),
+                                         std::move(recovered));
+  if (auto started = node->start(machine); !started) return started.error();
+  return std::unique_ptr<Node>(std::move(node));
+}
+
+Result<void> hand_over_leadership(Node& node, Duration patience) {
+  const Configuration members = node.members();
+  if (node.status().role != Role::Leader || members.voters.size() < 2) return {};
+  auto promise = std::make_shared<std::promise<Result<void>>>();
+  auto future = promise->get_future();
+  node.transfer_leadership(
+      {}, [promise](Result<void> result) { promise->set_value(std::move(result)); });
+  if (future.wait_for(patience) != std::future_status::ready) {
+    return fail(ErrorCode::Timeout, "nobody took the leadership over in time");
+  }
+  return future.get();
 }
 
 }  // namespace fyr::raft

@@ -5,8 +5,12 @@
 // for reads on the raft thread; both must be short (post onwards). Once the node has stopped they
 // run inside the call, with Stopped.
 //
-// Threads: raft (the core; never touches the disk), raft-log (append and sync), apply. A write
-// error of the log or the hard state is never retried: it ends the process (raft.md §10).
+// Threads: raft (the core; never touches the disk), raft-log (append and sync), apply,
+// raft-log-read (entries for peers that are far behind), raft-snapshot. A write error of the log or
+// the hard state is never retried: it ends the process (raft.md §10).
+//
+// A node without a cluster, and without `bootstrap`, waits: until found_cluster(), or until a peer
+// that counts it among its members calls.
 //
 // Threading: every method may be called from any thread, stop() from any but the node's own.
 #pragma once
@@ -71,17 +75,26 @@ struct Status {
   NodeId id{};
   NodeId leader{};  // 0: none known
   Index commit{}, applied{}, last{}, durable{};
-  Duration last_contact{};  // since the last accepted leader message; 0 on the leader
+  Duration last_contact{};   // since the last accepted leader message; 0 on the leader
+  bool quarantined = false;  // lost acknowledged entries; answers stale reads only
+  bool transferring = false;
 };
+
+class Transport;
 
 struct NodeOptions {
   std::filesystem::path directory;  // holds log/, hardstate, watermark, identity, lock
   bool bootstrap = false;           // sole voter of a new cluster if the folder is empty
   std::string address;              // host:port of our RPC, stored in the configuration
   std::string name;
+  std::string site;
+  std::uint8_t priority = 100;
   Duration election_min = std::chrono::milliseconds(1000);
   Duration heartbeat = std::chrono::milliseconds(100);
-  std::uint64_t seed = 0;
+  CoreConfig limits{};     // the rest; self, incarnation and the two above are not looked at
+  std::uint64_t seed = 0;  // 0: one from the system
+  // To the other nodes; null: there are none, ever. The node starts and stops it.
+  std::shared_ptr<Transport> transport{};
   // Raft thread, also before open() has returned; not called for a change back to what it was.
   std::function<void(const Status&)> on_role_change;
   // What ends the process after a write error; empty: a log line and _exit(74). For tests.
@@ -108,29 +121,29 @@ class Node {
   // lease); the fast path of read(), no thread hop.
   virtual bool can_read_now() const = 0;
   virtual Status status() const = 0;
+  virtual NodeId id() const = 0;
+  virtual std::string cluster() const = 0;  // 32 hex digits; empty: of none yet
   // Everybody in the cluster as our log has it; without voters: we belong to no cluster yet.
-  virtual Configuration members() const { return {}; }
-  // What the leader knows of the others; empty elsewhere.
-  virtual std::vector<PeerStatus> peers() const { return {}; }
+  virtual Configuration members() const = 0;
+  // What the leader knows of the others, at most 100 ms old; empty elsewhere.
+  virtual std::vector<PeerStatus> peers() const = 0;
+  // Somebody (gossip) knows where a peer is now.
+  virtual void set_peer_address(NodeId peer, const std::string& address) = 0;
   // Founds a cluster of these voters, one of them us; only on a node that belongs to none. Exactly
   // one of them may do it. Done when it is durable here; the others adopt it over the transport.
-  virtual void found_cluster(std::vector<Member> voters, std::function<void(Result<void>)> done) {
-    (void)voters;
-    done(fail(ErrorCode::Unsupported, "clusters of several nodes"));
-  }
+  virtual void found_cluster(std::vector<Member> voters,
+                             std::function<void(Result<void>)> done) = 0;
   // Done when the change is committed. Only a leader: else NotLeader or NoLeader.
-  virtual void change_members(ConfigChange change, std::function<void(Result<void>)> done) {
-    (void)change;
-    done(fail(ErrorCode::Unsupported, "clusters of several nodes"));
-  }
+  virtual void change_members(ConfigChange change, std::function<void(Result<void>)> done) = 0;
   // To the best voter if `to` is 0. Done when somebody else leads.
-  virtual void transfer_leadership(NodeId to, std::function<void(Result<void>)> done) {
-    (void)to;
-    done(fail(ErrorCode::Unsupported, "clusters of several nodes"));
-  }
+  virtual void transfer_leadership(NodeId to, std::function<void(Result<void>)> done) = 0;
   // Waits for the threads. A pending proposal ends as CommitUnknown if it may be in the log, else
   // as Stopped; a pending read as Stopped.
   virtual void stop() = 0;
 };
+
+// Before a stop that was planned: if this node leads and somebody else can, that one leads when it
+// returns. Blocks; an error says why it still leads, within `patience`.
+Result<void> hand_over_leadership(Node& node, Duration patience);
 
 }  // namespace fyr::raft

@@ -201,12 +201,14 @@ void PeerLink::on_done(const grpc::Status& status, std::shared_ptr<Stream> strea
   std::unique_lock lock(mutex_);
   drops(class_).add(queue_.clear());
   overflowed_ = false;
+  const bool adopting = refused_ == "adopting";
   Duration pause = context_.options.reconnect_min * (1 << std::min(failures_++, 10));
   pause = std::min(pause, context_.options.reconnect_max);
   // A node that has just adopted our cluster is asked again soon.
-  if (!refused_.empty() && refused_ != "adopting") pause = context_.options.refused_wait;
-  const std::string why =
-      refused_.empty() ? status.error_message() : "handshake refused: " + refused_;
+  if (!refused_.empty() && !adopting) pause = context_.options.refused_wait;
+  const std::string why = refused_.empty() ? status.error_message()
+                          : adopting       ? refused_
+                                           : "handshake refused: " + refused_;
   lock.unlock();
   // Before the next stream can be opened, so that the changes stay in order.
   report(says_reset(status) ? LinkState::Reset : LinkState::Down, why);
@@ -234,6 +236,8 @@ void PeerLink::report(LinkState change, const std::string& why) {
     const std::string peer = std::to_string(peer_.value);
     if (change == LinkState::Up) {
       log::info("raft", "peer {}: connected", peer);
+    } else if (why == "adopting") {
+      log::info("raft", "peer {}: joins the cluster", peer);
     } else {
       log::warn("raft", "peer {}: {}", peer, why);
     }

@@ -219,8 +219,11 @@ Result<bool> RocksStorage::bootstrap(const RocksStorageOptions& options) {
   Configuration first;
   first.members = options.members;
   if (first.members.empty()) {
-    first.members.push_back(
-        {.id = identity_.node, .name = options.name, .address = options.address, .site = {}});
+    first.members.push_back({.id = identity_.node,
+                             .name = options.name,
+                             .address = options.address,
+                             .site = options.site,
+                             .priority = options.priority});
   }
   for (const Member& member : first.members) {
     if (member.kind == MemberKind::ReadServer) {

@@ -37,6 +37,8 @@ struct RocksStorageOptions {
   bool bootstrap = false;
   std::string name;  // of this member, for the first configuration
   std::string address;
+  std::string site{};
+  std::uint8_t priority = 100;
   std::vector<Member> members{};       // all first voters, this one among them; empty: this alone
   std::optional<LogPosition> state{};  // what the state machine has; none: not checked
   rocksdb::Env* env = nullptr;         // below the log; for tests
