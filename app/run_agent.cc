@@ -228,6 +228,8 @@ Result<agent::Definitions> RunningAgent::Impl::read_definitions() {
 
 void RunningAgent::Impl::stop() {
   if (stopped.exchange(true)) return;
+  // While everything still serves.
+  if (server) server->hand_over();
   if (http) http->stop();
   if (dns) dns->stop();
   if (proxy) proxy->stop();

@@ -7,6 +7,7 @@
 #include "app/http_front.h"
 #include "base/json.h"
 #include "base/log.h"
+#include "raft/grpc_transport.h"
 #include "server/rpc/leader_client.h"
 
 namespace fyr::app {
@@ -199,7 +200,10 @@ Result<std::unique_ptr<ServerHalf>> ServerHalf::open(const Settings& settings,
                                                      io::Runtime& runtime) {
   std::unique_ptr<ServerHalf> self(new ServerHalf);
   self->runtime_ = &runtime;
-  auto server = server::Server::open(server_options(settings, identity));
+  auto options = server_options(settings, identity);
+  self->transport_ = raft::GrpcTransport::make();
+  options.transport = self->transport_;
+  auto server = server::Server::open(std::move(options));
   if (!server) return server.error();
   self->server_ = std::move(*server);
   self->api_ = std::make_unique<server::Api>(*self->server_, runtime, api_options(settings));
@@ -207,6 +211,7 @@ Result<std::unique_ptr<ServerHalf>> ServerHalf::open(const Settings& settings,
   server::RpcServerOptions rpc_options;
   rpc_options.listen = {{settings.bind_address, static_cast<std::uint16_t>(settings.server_port)}};
   rpc_options.node_name = settings.node_name;
+  rpc_options.more = {&self->transport_->service()};
   auto rpc = server::RpcServer::listen(
       std::move(rpc_options), *self->server_, runtime,
       [api = self->api_.get()](std::shared_ptr<io::HttpExchange> exchange) {
@@ -219,7 +224,7 @@ Result<std::unique_ptr<ServerHalf>> ServerHalf::open(const Settings& settings,
 
 std::map<std::string, std::string> ServerHalf::raft_tags() const {
   std::map<std::string, std::string> tags;
-  tags["raft_id"] = raft::to_text(server_->raft_status().id);
+  tags["raft_id"] = raft::to_text(server_->raft_node().id());
   if (!server_->raft_node().members().members.empty()) tags["raft_cluster"] = "1";
   return tags;
 }
@@ -230,11 +235,18 @@ ServerHalf::~ServerHalf() {
 
 void ServerHalf::stop() {
   if (follower_) follower_->stopped = true;
-  // First what waits for changes is answered, agents' forwarded requests too; then the listener
-  // goes.
+  // First what waits for changes is answered, agents' forwarded requests too; then Raft and its
+  // streams end; the listener goes last.
   if (api_) api_->stop();
-  if (rpc_) rpc_->stop();
   if (server_) server_->stop();
+  if (rpc_) rpc_->stop();
+}
+
+void ServerHalf::hand_over() {
+  constexpr Duration kPatience = std::chrono::seconds(2);
+  if (!server_->leader().self || server_->raft_peers().size() < 2) return;
+  if (auto done = server_->hand_over(kPatience); !done)
+    log::warn("server", "stopping as leader: {}", done.error().message);
 }
 
 std::string ServerHalf::stats_json() const {

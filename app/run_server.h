@@ -14,6 +14,10 @@
 #include "server/rpc/rpc_server.h"
 #include "server/server.h"
 
+namespace fyr::raft {
+class GrpcTransport;
+}
+
 namespace fyr::app {
 
 class ServerHalf {
@@ -25,6 +29,8 @@ class ServerHalf {
   // The leader writes members' liveness into the catalog from now on.
   void follow(agent::Membership& membership);
   void stop();
+  // A leader that is about to stop lets another server lead first.
+  void hand_over();
 
   server::Server& server() { return *server_; }
   server::Api& api() { return *api_; }
@@ -37,6 +43,7 @@ class ServerHalf {
  private:
   struct Follower;
   ServerHalf();
+  std::shared_ptr<raft::GrpcTransport> transport_;  // outlives the listener
   std::unique_ptr<server::Server> server_;
   std::unique_ptr<server::Api> api_;
   std::unique_ptr<server::RpcServer> rpc_;

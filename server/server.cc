@@ -16,6 +16,9 @@ namespace fyr::server {
 
 namespace {
 
+// How long a server that was just started waits for a leader before it answers stale reads alone.
+constexpr Duration kAlone = std::chrono::milliseconds(400);
+
 // The leader looks at the number of tombstones once in so many writes.
 constexpr std::uint64_t kWritesPerTombstoneLook = 8192;
 
@@ -168,7 +171,7 @@ struct Founding {
 };
 
 void Server::Impl::consider_founding(const std::vector<ServerFact>& servers) {
-  const raft::NodeId self = node->status().id;
+  const raft::NodeId self = node->id();
   auto voters = voters_to_found(self, options.bootstrap_expect, servers);
   if (!voters) return;
   {
@@ -180,7 +183,7 @@ void Server::Impl::consider_founding(const std::vector<ServerFact>& servers) {
 }
 
 void Server::Impl::found(std::vector<raft::Member> voters) {
-  const raft::NodeId self = node->status().id;
+  const raft::NodeId self = node->id();
   auto plan = std::make_shared<Founding>();
   plan->voters = std::move(voters);
   plan->began = now();
@@ -241,6 +244,9 @@ Result<std::unique_ptr<Server>> Server::open(ServerOptions options) {
   raft_options.bootstrap = options.bootstrap;
   raft_options.address = options.rpc_address;
   raft_options.name = options.node_name;
+  raft_options.site = options.site;
+  raft_options.priority = static_cast<std::uint8_t>(std::clamp(options.leader_priority, 0, 255));
+  raft_options.transport = options.transport;
   // Consul's multiplier counts from 5; ours are the times its users get with 1.
   raft_options.election_min *= std::max(1, options.raft_multiplier / 5);
   raft_options.seed = Random::from_system().next();
@@ -328,7 +334,6 @@ std::vector<std::string> Server::raft_peers() const {
   for (const raft::Member& member : members.members) {
     if (members.is_voter(member.id)) out.push_back(member.address);
   }
-  if (out.empty() && impl_->leading.load()) out.push_back(impl_->options.rpc_address);
   return out;
 }
 
@@ -336,16 +341,20 @@ raft::Node& Server::raft_node() {
   return *impl_->node;
 }
 
+Result<void> Server::hand_over(Duration patience) {
+  return raft::hand_over_leadership(*impl_->node, patience);
+}
+
 void Server::consider_servers(const std::vector<ServerFact>& servers) {
-  const raft::Configuration members = impl_->node->members();
-  if (members.members.empty()) {
-    if (!impl_->leading.load()) impl_->consider_founding(servers);
-    return;
+  for (const ServerFact& server : servers) {
+    if (server.alive) impl_->node->set_peer_address(server.member.id, server.member.address);
   }
+  const raft::Configuration members = impl_->node->members();
+  if (members.members.empty()) return impl_->consider_founding(servers);
   if (!impl_->leading.load()) return impl_->autopilot.with([](Autopilot& a) { a.reset(); });
   AutopilotView view;
   view.now = now();
-  view.self = impl_->node->status().id;
+  view.self = impl_->node->id();
   view.members = members;
   view.peers = impl_->node->peers();
   view.last = impl_->node->status().last;
@@ -368,7 +377,7 @@ std::size_t Server::failure_tolerance() const {
 }
 
 bool Server::consent(raft::NodeId founder, raft::NodeId to) {
-  if (to != impl_->node->status().id || !impl_->node->members().members.empty()) return false;
+  if (to != impl_->node->id() || !impl_->node->members().members.empty()) return false;
   std::lock_guard lock(impl_->founding_mutex);
   return impl_->given.give(founder, now());
 }

@@ -17,6 +17,7 @@
 #include "base/time.h"
 #include "command.pb.h"
 #include "raft/node.h"
+#include "raft/transport.h"
 #include "server/leader/autopilot.h"
 #include "server/leader/founding.h"
 #include "server/leader/reconcile.h"
@@ -40,6 +41,7 @@ struct ServerOptions {
   int bootstrap_expect = 0;  // servers that found a cluster together; 0: join one
   // To the other servers; null: there are none.
   std::shared_ptr<LeaderClient> leader_client;
+  std::shared_ptr<raft::Transport> transport;
 };
 
 enum class Consistency { Default, Consistent, Stale };
@@ -62,6 +64,8 @@ class Server {
   static Result<std::unique_ptr<Server>> open(ServerOptions options);
   ~Server();
   void stop();
+  // Before a stop that was planned: somebody else leads when it returns, if that can be.
+  Result<void> hand_over(Duration patience);
 
   const ServerOptions& options() const;
 
