@@ -163,8 +163,14 @@ std::optional<Instant> LocalState::next_due() const {
   return next;
 }
 
-bool LocalState::is_full(const Batch& batch) {
-  return batch.request.items_size() >= kMaxBatch || batch.request.ByteSizeLong() >= kMaxBatchBytes;
+bool LocalState::is_full(const Batch& batch) const {
+  return batch.request.items_size() >= kMaxBatch || batch.bytes >= kMaxBatchBytes ||
+         batch.sent.size() >= max_entries_;
+}
+
+// Within the item that is being put together.
+bool LocalState::has_room_for(const Batch& batch, const pb::HealthCheck& row) const {
+  return batch.bytes + row.ByteSizeLong() <= kMaxBatchBytes && batch.sent.size() < max_entries_;
 }
 
 LocalState::Batch LocalState::next_batch(Instant now) {
@@ -185,6 +191,7 @@ pb::PushItem& LocalState::add_register(Batch& batch, const std::string& token) {
   // Until the catalog has taken our node, each registration is held to its being ours.
   request.set_skip_node_update(node_mark_.in_sync);
   request.set_agent_sequence(++sequence_);
+  batch.bytes += push.ByteSizeLong();
   return push;
 }
 
@@ -196,22 +203,26 @@ void LocalState::add_node(Instant now, Batch& batch) {
 
 void LocalState::carry_check(Batch& batch, pb::PushItem& push, const Item<LocalCheck>& item) {
   *push.mutable_register_()->add_checks() = item.value.row;
+  batch.bytes += item.value.row.ByteSizeLong();
   batch.sent.push_back({Sent::Kind::Check, item.value.row.check_id(), item.mark.version, false,
                         hash_check(item.value.row), batch.request.items_size() - 1});
 }
 
-// A service and its checks that are due go together, so that nobody sees it without them.
+// A service and its checks that are due go together, so that nobody sees it without them; what is
+// more than a batch may hold follows in the next.
 void LocalState::add_services(Instant now, Batch& batch) {
   for (const auto& [id, item] : services_) {
     if (is_full(batch)) return;
     if (!due(item.mark, now)) continue;
     pb::PushItem& push = add_register(batch, item.value.token);
     *push.mutable_register_()->mutable_service() = item.value.row;
+    batch.bytes += item.value.row.ByteSizeLong();
     batch.sent.push_back({Sent::Kind::Service, id, item.mark.version, false,
                           hash_service(item.value.row), batch.request.items_size() - 1});
     for (const auto& [check_id, check] : checks_) {
       if (check.value.row.service_id() == id && check.value.token == item.value.token &&
           due(check.mark, now)) {
+        if (!has_room_for(batch, check.value.row)) return;
         carry_check(batch, push, check);
       }
     }
@@ -244,6 +255,7 @@ void LocalState::add_removals(Instant now, Batch& batch) {
   }
   for (const auto& [id, tombstone] : gone_checks_) {
     if (!due(tombstone.mark, now)) continue;
+    if (batch.sent.size() >= max_entries_) return;
     // The catalog removes a service's checks with it.
     const auto with = leaving.find(tombstone.service_id);
     int item = with == leaving.end() ? -1 : with->second;
@@ -306,8 +318,24 @@ void LocalState::push_failed(const Batch& batch) {
   }
 }
 
+bool LocalState::push_refused(Instant now, const Batch& batch, const std::string& reason) {
+  if (batch.sent.size() > 1) {
+    max_entries_ = batch.sent.size() / 2;
+    return false;
+  }
+  pb::ItemResult result;
+  result.set_code(code_of(ErrorCode::InvalidArgument));
+  result.set_message(reason);
+  Mark* mark = batch.sent.empty() ? nullptr : find_mark(batch.sent[0]);
+  if (!mark) return false;
+  // Deferred output is due like any other change, but not while the item is blocked.
+  settle(*mark, batch.sent[0], now, result);
+  return mark->blocked_until.has_value();
+}
+
 bool LocalState::pushed(Instant now, const Batch& batch, const pb::PushResponse& response) {
   bool retry = false;
+  max_entries_ = std::min(2 * max_entries_, kMaxEntries);
   for (const Sent& sent : batch.sent) {
     pb::ItemResult result;
     if (sent.item < response.results_size()) {

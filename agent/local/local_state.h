@@ -72,9 +72,11 @@ class LocalState {
   struct Batch {
     pb::PushRequest request;
     std::vector<Sent> sent;
+    std::size_t bytes = 0;  // of the request, about
   };
   static constexpr int kMaxBatch = 64;
-  // Well below the largest log entry; one item may be larger than it by itself.
+  static constexpr std::size_t kMaxEntries = 4096;  // services and checks in a batch
+  // Well below the largest log entry; a single entry may be larger than it by itself.
   static constexpr std::size_t kMaxBatchBytes = 1 << 20;
 
   // Whether a push could do something now; nothing before the first comparison.
@@ -85,6 +87,10 @@ class LocalState {
   // Items that failed stay out of sync; those refused for good are blocked for a while.
   // True if an item failed in a way that is worth an early retry.
   bool pushed(Instant now, const Batch& batch, const pb::PushResponse& response);
+  // The server will not take the request as a whole, however often (too large): the next ones carry
+  // half as many entries, until they are taken again. One alone is blocked for a while, as if
+  // it had been refused by itself; true then.
+  bool push_refused(Instant now, const Batch& batch, const std::string& reason);
   // No answer: whether the catalog has what was sent is not known.
   void push_failed(const Batch& batch);
 
@@ -133,7 +139,8 @@ class LocalState {
   void touch(Mark& mark) { mark.version = ++version_; }
   void changed(Mark& mark);
   static bool due(const Mark& mark, Instant now);
-  static bool is_full(const Batch& batch);
+  bool is_full(const Batch& batch) const;
+  bool has_room_for(const Batch& batch, const pb::HealthCheck& row) const;
   Mark* find_mark(const Sent& sent);
   bool settle(Mark& mark, const Sent& sent, Instant now, const pb::ItemResult& result);
   void add_removals(Instant now, Batch& batch);
@@ -158,6 +165,7 @@ class LocalState {
   std::uint64_t version_ = 0;
   std::uint64_t sequence_;
   bool compared_ = false;
+  std::size_t max_entries_ = kMaxEntries;  // less after a refusal of a whole push
 };
 
 }  // namespace fyr::agent

@@ -1,6 +1,7 @@
 #include "agent/local/sync.h"
 
 #include "base/log.h"
+#include "base/metrics.h"
 
 namespace fyr::agent {
 
@@ -105,6 +106,8 @@ void Sync::pushed(const LocalState::Batch& batch, Result<pb::PushResponse> answe
       if (result.code() != 0) log::warn("agent", "sync: {}", result.message());
     }
     failing_ = failing_ && retry;
+  } else if (answer.error().code == ErrorCode::InvalidArgument) {
+    refused(at, batch, answer.error().message);
   } else {
     state_.push_failed(batch);
     failed("push", answer.error());
@@ -112,6 +115,23 @@ void Sync::pushed(const LocalState::Batch& batch, Result<pb::PushResponse> answe
   }
   core_.done(at, SyncCore::Action::Push, retry);
   run();
+}
+
+// Not a failure of the way to the servers: the same request would be refused again.
+void Sync::refused(Instant at, const LocalState::Batch& batch, const std::string& reason) {
+  ++totals_.failures;
+  if (!state_.push_refused(at, batch, reason)) {
+    log::info("agent", "sync: a push of {} entries is refused, trying fewer: {}", batch.sent.size(),
+              reason);
+    return;
+  }
+  const LocalState::Sent& sent = batch.sent[0];
+  const char* kind = sent.kind == LocalState::Sent::Kind::Node      ? "node"
+                     : sent.kind == LocalState::Sent::Kind::Service ? "service"
+                                                                    : "check";
+  metrics::counter("fyr.agent.sync_set_aside").add();
+  log::error("agent", "sync: {} {} is refused by the servers and set aside: {}", kind, sent.id,
+             reason);
 }
 
 void Sync::compare() {

@@ -58,6 +58,7 @@ class Sync : public std::enable_shared_from_this<Sync> {
   void compare();
   void pushed(const LocalState::Batch& batch, Result<pb::PushResponse> answer);
   void compared(std::uint64_t mark, Result<pb::NodeStateResponse> answer);
+  void refused(Instant at, const LocalState::Batch& batch, const std::string& reason);
   void failed(const char* what, const Error& error);
 
   io::Runtime& runtime_;

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <vector>
 
 #include "base/error.h"
@@ -170,6 +171,49 @@ TEST(LocalState, LargeItemsGoInBatchesThatFitALogEntry) {
   EXPECT_LT(batch.request.ByteSizeLong(), 2 * LocalState::kMaxBatchBytes);
   EXPECT_EQ(sync(state, catalog), 4);  // three of them a batch
   EXPECT_EQ(catalog.services_.size(), 10u);
+}
+
+TEST(LocalState, ChecksThatDoNotFitWithTheirServiceFollowInTheNextBatch) {
+  LocalState state(own_node(), 1);
+  Catalog catalog;
+  EXPECT_EQ(sync(state, catalog), 1);  // the node
+  state.set_service(service("web"));
+  for (int i = 0; i < 10; ++i) {
+    LocalCheck large = check("web:" + std::to_string(i), "web");
+    large.row.set_notes(std::string(300'000, 'x'));
+    state.set_check(large);
+  }
+  EXPECT_LT(state.next_batch(kNow).request.ByteSizeLong(), 2 * LocalState::kMaxBatchBytes);
+  EXPECT_LE(sync(state, catalog), 4);
+  EXPECT_EQ(catalog.checks_.size(), 10u);
+}
+
+TEST(LocalState, APushRefusedAsAWholeIsHalvedAndWhatIsRefusedAloneIsSetAside) {
+  LocalState state(own_node(), 1);
+  Catalog catalog;
+  EXPECT_EQ(sync(state, catalog), 1);  // the node
+  for (int i = 0; i < 40; ++i) state.set_service(service("s" + std::to_string(i)));
+  for (int i = 0; i < 5; ++i) state.set_check(check("c" + std::to_string(i), "s7"));
+  const auto is_bad = [](const pb::PushItem& item) {
+    return item.register_().service().id() == "s7";
+  };
+  int pushes = 0, set_aside = 0;
+  while (state.wants_push(kNow) && pushes < 200) {
+    ++pushes;
+    const auto batch = state.next_batch(kNow);
+    const auto& items = batch.request.items();
+    if (std::any_of(items.begin(), items.end(), is_bad)) {
+      set_aside += state.push_refused(kNow, batch, "too large") ? 1 : 0;
+    } else {
+      state.pushed(kNow, batch, catalog.apply(batch.request));
+    }
+  }
+  EXPECT_EQ(set_aside, 1);
+  EXPECT_LT(pushes, 30);
+  EXPECT_EQ(catalog.services_.size(), 39u);
+  EXPECT_EQ(state.counts().blocked, 1u);
+  EXPECT_FALSE(state.wants_push(kNow + seconds(29)));
+  EXPECT_TRUE(state.wants_push(kNow + seconds(30)));
 }
 
 TEST(LocalState, TheSameRegistrationAgainIsNotPushed) {

@@ -19,8 +19,13 @@ class FakeServers final : public SyncTransport {
     pushed_.push_back(request);
     changed_.notify_all();
     if (down_) return done(fail(ErrorCode::Unavailable, "down"));
+    for (const pb::PushItem& item : request.items()) {
+      if (item.register_().service().id() != refused_) continue;
+      return done(fail(ErrorCode::InvalidArgument, "entry: too large"));
+    }
     pb::PushResponse response;
     response.set_index(++index_);
+    taken_ += request.items_size();
     for (int i = 0; i < request.items_size(); ++i) response.add_results();
     done(std::move(response));
   }
@@ -46,7 +51,8 @@ class FakeServers final : public SyncTransport {
   }
 
   std::vector<pb::PushRequest> pushed_;
-  int pushes_ = 0, compares_ = 0;
+  int pushes_ = 0, compares_ = 0, taken_ = 0;
+  std::string refused_ = "none";  // id of a service no push of which is taken
 
  private:
   std::mutex mutex_;
@@ -118,6 +124,16 @@ TEST_F(SyncTest, AFailedPushIsRetriedUntilItWorksAndOnlyTheNewestStateIsSent) {
   on_thread([&] { sync_->servers_changed(); });
   ASSERT_TRUE(servers_.wait(
       [&] { return !servers_.pushed_.empty() && servers_.pushed_.back().items_size() == 3; }));
+}
+
+TEST_F(SyncTest, AnItemThatMakesEveryPushRefusedIsSetAsideAndTheOthersArrive) {
+  servers_.refused_ = "s13";
+  on_thread([&] { sync_->start(); });
+  ASSERT_TRUE(servers_.wait([&] { return servers_.taken_ == 1; }));  // the node
+  on_thread([&] { add_services(0, 40); });
+  ASSERT_TRUE(servers_.wait([&] { return servers_.taken_ == 40; }));
+  EXPECT_LT(servers_.pushes_, 40);
+  on_thread([&] { EXPECT_EQ(state_->counts().out_of_sync, state_->counts().blocked); });
 }
 
 TEST_F(SyncTest, AComparisonThatFailsIsRetriedBeforeAnythingIsPushed) {
