@@ -55,12 +55,15 @@ class Recovery {
   Result<void> finish_exchange() const;
   Result<void> read_quarantine_file();
   Result<void> attempt();
+  Result<std::unique_ptr<RocksLog>> open_log();
   Result<void> settle_install();
   Result<void> check_watermark() const;
   Result<void> check_state() const;
   Configuration known_configuration() const;
   bool is_sole_voter() const;
   Result<void> enter_quarantine(const Error& reason);
+  Result<void> forget_damaged() const;
+  Result<void> keep_copy() const;
   Result<void> set_aside();
   Result<void> make_again();
   Result<void> exchange();
@@ -116,7 +119,7 @@ Result<void> Recovery::attempt() {
   std::error_code error;
   if (!in_.first_start && !fs::exists(path(kLog) / "CURRENT", error))
     return damaged("the log is missing");
-  auto opened = RocksLog::open(path(kLog), in_.env);
+  auto opened = open_log();
   if (!opened) return opened.error();
   log_ = std::move(*opened);
   if (!*in_.watermark) return in_.watermark->error();
@@ -127,6 +130,22 @@ Result<void> Recovery::attempt() {
   readable_ = true;
   if (auto done = check_watermark(); !done) return done;
   return check_state();
+}
+
+// A power cut during a sync may leave a hole in what was not acknowledged yet, and RocksDB does not
+// open a log with damage that something follows. So the log is taken up to the first damage, the
+// files as they were are kept, and the watermark tells whether anything acknowledged is missing.
+// What that leaves unguarded: bytes that rot where power is lost as well, in entries acknowledged
+// after the watermark was synced last (100 ms). Without the power cut the watermark has them all.
+Result<std::unique_ptr<RocksLog>> Recovery::open_log() {
+  auto opened = RocksLog::open(path(kLog), in_.env);
+  if (opened || opened.error().code != ErrorCode::Corrupt || !*in_.watermark) return opened;
+  if (auto done = keep_copy(); !done) return done.error();
+  auto again = RocksLog::open(path(kLog), in_.env, true);
+  if (!again) return opened;
+  log::warn("raft", "the log is taken up to its first damage, entry {}; its files are kept: {}",
+            (*again)->last().value, opened.error().message);
+  return again;
 }
 
 Result<void> Recovery::settle_install() {
@@ -260,8 +279,8 @@ Result<void> Recovery::make_again() {
   return write_members(path(kMembers), log_->newest_configuration());
 }
 
-// One damaged log is kept: the newest.
-Result<void> Recovery::set_aside() {
+// Of one damaged log at a time: the newest.
+Result<void> Recovery::forget_damaged() const {
   std::vector<fs::path> older;
   std::error_code error;
   for (fs::directory_iterator it(in_.directory, error), end; !error && it != end;
@@ -271,8 +290,35 @@ Result<void> Recovery::set_aside() {
   for (const fs::path& old : older) {
     if (auto done = remove_folder(old); !done) return done;
   }
-  if (!fs::exists(path(kLog), error)) return {};
+  return {};
+}
+
+// Links: RocksDB removes its files or replaces them, it does not write into those of an earlier
+// start.
+Result<void> Recovery::keep_copy() const {
+  if (auto done = forget_damaged(); !done) return done;
   const auto aside = path(std::string(kDamagedLog) + std::to_string(in_.incarnation));
+  std::error_code error;
+  fs::copy(path(kLog), aside, fs::copy_options::create_hard_links | fs::copy_options::recursive,
+           error);
+  if (error) {
+    return fail(ErrorCode::Internal, path(kLog).string() + ": cannot be kept as " + aside.string() +
+                                         ": " + error.message());
+  }
+  if (auto done = io::sync_directory(aside); !done) return done;
+  return io::sync_directory(in_.directory);
+}
+
+Result<void> Recovery::set_aside() {
+  auto aside = path(std::string(kDamagedLog) + std::to_string(in_.incarnation));
+  std::error_code error;
+  if (fs::exists(aside, error)) {
+    aside += "-opened";  // beside the copy from before it was opened
+    if (auto done = remove_folder(aside); !done) return done;
+  } else if (auto done = forget_damaged(); !done) {
+    return done;
+  }
+  if (!fs::exists(path(kLog), error)) return {};
   fs::rename(path(kLog), aside, error);
   if (error) {
     return fail(ErrorCode::Internal,

@@ -4,6 +4,8 @@
 // A sole voter has nobody to rebuild from and must not start. Any other node starts in quarantine:
 // that is noted durably first, then the log is made again from its good beginning (or from the
 // state, if that does not reach), and the old files stay beside it as log.damaged-<n>.
+// Damage behind everything acknowledged, as a power cut may leave it, costs nothing: the log ends
+// before it.
 //
 // An install that was cut off is taken back if the state was not exchanged yet, else carried on.
 //

@@ -193,15 +193,16 @@ Configuration RocksLog::configuration_at(Index index) const {
 }
 
 Result<std::unique_ptr<RocksLog>> RocksLog::open(const std::filesystem::path& directory,
-                                                 rocksdb::Env* env) {
+                                                 rocksdb::Env* env, bool upto_first_fault) {
   auto impl = std::make_unique<Impl>();
   impl->directory = directory;
   const std::vector<rocksdb::ColumnFamilyDescriptor> families = {
       {rocksdb::kDefaultColumnFamilyName, family_options()}, {"meta", family_options()}};
   std::vector<rocksdb::ColumnFamilyHandle*> handles;
   rocksdb::DB* db = nullptr;
-  const auto status =
-      rocksdb::DB::Open(db_options(env), directory.string(), families, &handles, &db);
+  rocksdb::DBOptions options = db_options(env);
+  if (upto_first_fault) options.wal_recovery_mode = rocksdb::WALRecoveryMode::kPointInTimeRecovery;
+  const auto status = rocksdb::DB::Open(options, directory.string(), families, &handles, &db);
   if (!status.ok()) return impl->failed(status);
   impl->db.reset(db);
   impl->entries = handles[0];

@@ -32,8 +32,11 @@ namespace fyr::raft {
 class RocksLog {
  public:
   // `env`: what stands for the system below RocksDB; null: the system. For tests.
+  // `upto_first_fault`: what follows damaged bytes in RocksDB's own log is dropped, else they are
+  // Corrupt unless nothing follows.
   static Result<std::unique_ptr<RocksLog>> open(const std::filesystem::path& directory,
-                                                rocksdb::Env* env = nullptr);
+                                                rocksdb::Env* env = nullptr,
+                                                bool upto_first_fault = false);
   ~RocksLog();
 
   // Reads and checks every entry; hard state and applied indexes are left alone.

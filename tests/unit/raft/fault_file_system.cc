@@ -190,7 +190,6 @@ void FaultFileSystem::undo(const Change& change) {
 
 void FaultFileSystem::lose_power() {
   std::lock_guard lock(mutex_);
-  tore_ = false;
   for (const auto& [name, extent] : files_) {
     if (extent.synced >= extent.size || !fs::exists(name)) continue;
     const std::uint64_t left = extent.synced + random_.below(extent.size - extent.synced + 1);
@@ -199,7 +198,6 @@ void FaultFileSystem::lose_power() {
     std::fstream file(name, std::ios::in | std::ios::out | std::ios::binary);
     file.seekp(static_cast<std::streamoff>(extent.synced + random_.below(left - extent.synced)));
     file.put('?');
-    tore_ = true;
   }
   const std::size_t stay = random_.below(changes_.size() + 1);
   while (changes_.size() > stay) {

@@ -30,8 +30,6 @@ class FaultFileSystem final : public rocksdb::FileSystemWrapper {
   std::uint64_t operations() const;
   // The state of the disk after the power came back; all files must be closed.
   void lose_power();
-  // Bytes in the middle of what was not synced were lost, later ones were not.
-  bool tore() const { return tore_; }
 
   // For those that write past RocksDB, too. False: it must not be done.
   bool step();
@@ -70,7 +68,6 @@ class FaultFileSystem final : public rocksdb::FileSystemWrapper {
   std::uint64_t count_ = 0, at_ = 0;
   Fault fault_ = Fault::None;
   bool dead_ = false;
-  bool tore_ = false;
   std::map<std::string, Extent> files_;
   std::vector<Change> changes_;
 };
