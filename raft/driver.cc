@@ -203,13 +203,12 @@ void Driver::settle_requests(Outputs& outputs, DriverOutput& out) {
 void Driver::forget_truncated(const std::vector<PersistBatch>& persist, ApplyTask& task) {
   for (const PersistBatch& batch : persist) {
     if (batch.truncate_from == Index{}) continue;
-    for (Waiter& waiter : waiters_) {
-      if (waiter.index < batch.truncate_from || !waiter.done) continue;
-      task.refused.push_back({std::move(waiter.done),
-                              fail(ErrorCode::CommitUnknown, "another leader's log took over")});
-      waiter.done = nullptr;
+    const auto first = std::ranges::lower_bound(waiters_, batch.truncate_from, {}, &Waiter::index);
+    for (auto it = first; it != waiters_.end(); ++it) {
+      task.refused.push_back(
+          {std::move(it->done), fail(ErrorCode::CommitUnknown, "another leader's log took over")});
     }
-    while (!waiters_.empty() && waiters_.back().index >= batch.truncate_from) waiters_.pop_back();
+    waiters_.erase(first, waiters_.end());
   }
 }
 

@@ -155,7 +155,9 @@ void Core::keep_peers() {
 
 void Core::drop_removed_peers() {
   std::erase_if(peers_, [this](const Progress& peer) {
-    return peer.leaves && (peer.match >= peer.leaves_with || *peer.leaves <= now_);
+    // Knows that it is out, for good.
+    const bool knows = peer.match >= peer.leaves_with && peer.told_commit >= peer.leaves_with;
+    return peer.leaves && (knows || *peer.leaves <= now_);
   });
 }
 
