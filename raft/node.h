@@ -89,7 +89,7 @@ struct NodeOptions {
   std::string name;
   std::string site;
   std::uint8_t priority = 100;
-  Duration election_min = std::chrono::milliseconds(1000);
+  Duration election_min = std::chrono::milliseconds(700);
   Duration heartbeat = std::chrono::milliseconds(100);
   CoreConfig limits{};     // the rest; self, incarnation and the two above are not looked at
   std::uint64_t seed = 0;  // 0: one from the system

@@ -22,7 +22,7 @@ struct CoreConfig {
   NodeId self{};
   std::uint64_t incarnation = 1;
   Duration heartbeat = std::chrono::milliseconds(100);
-  Duration election_min = std::chrono::milliseconds(1000);    // E of raft.md §5
+  Duration election_min = std::chrono::milliseconds(700);     // E of raft.md §5
   Duration election_rank = std::chrono::milliseconds(400);    // more for each higher priority
   Duration election_jitter = std::chrono::milliseconds(400);  // more at random
   bool lease_reads = true;

@@ -113,6 +113,8 @@ class Cluster {
 
   explicit Cluster(std::uint64_t count, CoreConfig config = {}) : Cluster(voters(count), config) {}
   explicit Cluster(Configuration configuration, CoreConfig config = {}) : config_(config) {
+    // The tests count in round numbers, whatever the default.
+    config_.election_min = std::chrono::milliseconds(1000);
     for (const Member& each : configuration.members) {
       DiskImage disk;
       disk.entries[Index(1)] = {

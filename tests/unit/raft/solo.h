@@ -20,6 +20,8 @@ class Solo {
                 CoreConfig config = {}, std::uint64_t hard_term = 0)
       : Solo(image(configuration, terms, hard_term), config) {}
   explicit Solo(DiskImage disk, CoreConfig config = {}) : disk_(std::move(disk)), config_(config) {
+    // The tests count in round numbers, whatever the default.
+    config_.election_min = std::chrono::milliseconds(1000);
     config_.self = NodeId(kSelfId);
     start();
   }
