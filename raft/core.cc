@@ -177,6 +177,10 @@ void Core::on_link(Instant now, NodeId id, LinkState state) {
       known->probe_round = rounds_.current();
     }
   }
+  // Nobody promised anything in a cluster that was founded this moment: no need to wait.
+  if (state == LinkState::Up && founded_ && hard_.term == Term(1)) {
+    election_at_ = std::min(election_at_, now_);
+  }
   if (state == LinkState::Reset && id == leader_ && role_ == Role::Follower) hasten_election();
 }
 

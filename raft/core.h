@@ -300,6 +300,7 @@ class Core {
   std::optional<Instant> notice_at_;
   std::optional<std::uint64_t> change_;    // id of the ConfigChange under way
   std::optional<std::uint64_t> founding_;  // id of the request
+  bool founded_ = false;                   // this cluster, in this life
   std::optional<Transfer> transfer_;
   std::optional<Transfer> transferred_;  // we lead no more; who does?
   bool lease_void_ = false;              // a TimeoutNow may be under way

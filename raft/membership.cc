@@ -89,6 +89,7 @@ void Core::found(Instant now, std::uint64_t id, const Configuration& configurati
     return;
   }
   founding_ = id;
+  founded_ = true;
   write_hard({Term(1), NodeId{}});
   append_configuration(configuration);
   // Until now it was nobody, who waits longest.

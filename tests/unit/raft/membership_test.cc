@@ -376,5 +376,19 @@ TEST(RaftMembership, AnEmptyNodeFoundsAClusterThatTheOthersJoin) {
   EXPECT_EQ(c[2].changes[78]->code, ErrorCode::Conflict);
 }
 
+TEST(RaftMembership, TheFounderLeadsAsSoonAsAMajorityIsConnected) {
+  Cluster c{Configuration{}};
+  for (std::uint64_t id = 1; id <= 3; ++id) add_empty(c, id);
+  c.run(5'000);
+  c.core(1).found(c.now(), 77, voters(3));
+  c.settle(1);
+  c.run(100);
+  EXPECT_EQ(c.leader(), 0u);
+  c.link(1, 2, LinkState::Up);
+  c.run(100);
+  EXPECT_EQ(c.leader(), 1u);
+  EXPECT_EQ(c[1].changes.size(), 1u);
+}
+
 }  // namespace
 }  // namespace fyr::raft
