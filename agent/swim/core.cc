@@ -6,7 +6,26 @@
 
 namespace fyr::agent {
 
-using namespace swim;
+using swim::Ack;
+using swim::Alive;
+using swim::append_message;
+using swim::begin_packet;
+using swim::check_name;
+using swim::check_tags;
+using swim::cluster_hash;
+using swim::Dead;
+using swim::decode_packet;
+using swim::encode_message;
+using swim::encode_packet;
+using swim::finish_packet;
+using swim::Leave;
+using swim::Message;
+using swim::Nack;
+using swim::Ping;
+using swim::PingReq;
+using swim::Refused;
+using swim::Suspect;
+using swim::Sync;
 
 namespace {
 // Later than this after the deadline we gave, we have not been running.

@@ -6,7 +6,12 @@
 
 namespace fyr::agent {
 
-using namespace swim;
+using swim::Alive;
+using swim::Dead;
+using swim::encode_message;
+using swim::Leave;
+using swim::Message;
+using swim::Suspect;
 
 namespace {
 

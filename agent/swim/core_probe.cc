@@ -7,7 +7,12 @@
 
 namespace fyr::agent {
 
-using namespace swim;
+using swim::Ack;
+using swim::encode_packet;
+using swim::Message;
+using swim::Nack;
+using swim::Ping;
+using swim::PingReq;
 
 namespace {
 constexpr std::size_t kMaxRelays = 1024;  // beyond: the request is not served, its probe goes on

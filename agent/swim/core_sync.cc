@@ -7,7 +7,10 @@
 
 namespace fyr::agent {
 
-using namespace swim;
+using swim::Alive;
+using swim::encode_packet;
+using swim::Sync;
+using swim::SyncEntry;
 
 namespace {
 constexpr std::size_t kRejoinSeeds = 3;
