@@ -48,6 +48,13 @@ class Cluster:
             return None
         return until(find, limit, "a leader")
 
+    def wait_healthy(self):
+        """All servers answer the leader and hold what it holds."""
+        def healthy():
+            status, _, body = self.leader().get("/v1/operator/autopilot/health", timeout=5)
+            return status == 200 and json.loads(body)["FailureTolerance"] == (len(self.servers) - 1) // 2
+        until(healthy, 30, "a healthy cluster")
+
     def voters(self, at):
         return [s["Node"] for s in at.json("/v1/operator/raft/configuration?stale")["Servers"] if s["Voter"]]
 

@@ -48,6 +48,7 @@ class ClusterStory(unittest.TestCase):
             gaps.append(until(lambda: outage.since(moment + 0.05), 20, "a write after the kill"))
             leader.start(wait=False)
             until(lambda: leader.put("/v1/kv/back", "1", timeout=2)[0] == 200, 20, leader.name + " back")
+            cluster.wait_healthy()  # else the next kill meets two of three
         outage.stop()
         for writer in writers:
             writer.stop()
