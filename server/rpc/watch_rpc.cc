@@ -269,7 +269,8 @@ struct WatchRpc::Impl final : Base {
 
 namespace {
 
-// Returns when everything posted so far has run, or after a second if the threads are gone.
+// Returns when everything posted so far has run: what is posted names parts of the server, so a
+// busy thread is waited for, however long it takes. Not if the threads have ended.
 void wait_for_threads(io::Runtime& runtime) {
   struct Barrier {
     std::atomic<int> left;
@@ -282,7 +283,10 @@ void wait_for_threads(io::Runtime& runtime) {
       if (--barrier->left == 0) barrier->passed.set_value();
     });
   }
-  barrier->passed.get_future().wait_for(std::chrono::seconds(1));
+  const auto passed = barrier->passed.get_future();
+  while (runtime.running() &&
+         passed.wait_for(std::chrono::milliseconds(50)) != std::future_status::ready) {
+  }
 }
 
 // Refuses a stream before it has begun.

@@ -1,6 +1,7 @@
 // The gRPC services of a server that agents call.
 #include <grpcpp/grpcpp.h>
 
+#include <future>
 #include <thread>
 
 #include "agent.grpc.pb.h"
@@ -98,6 +99,21 @@ TEST_F(Rpc, AServerThatLeadsAnswersAgents) {
   EXPECT_TRUE(node_state().ok());
   EXPECT_TRUE(find_nodes().ok());
   EXPECT_TRUE(first_event().ok());
+}
+
+// What is posted to the io threads names parts of the server: stop() must not return before it ran.
+TEST_F(Rpc, StoppingWaitsForAThreadThatIsBusy) {
+  open(true);
+  std::promise<void> busy, go_on;
+  runtime_.post(0, [&] {
+    busy.set_value();
+    go_on.get_future().wait();
+  });
+  busy.get_future().wait();
+  auto stopped = std::async(std::launch::async, [&] { rpc_->stop(); });
+  EXPECT_EQ(stopped.wait_for(std::chrono::seconds(3)), std::future_status::timeout);
+  go_on.set_value();
+  stopped.get();
 }
 
 // The same rules as PUT /v1/catalog/register has; a bad item fails by itself.
