@@ -31,14 +31,12 @@ class Events {
   enum class Kind { Hangup, Terminate, Interrupt, Leave, Left, TimedOut };
 
   // Before any thread starts, so that all inherit the mask.
-  Events() {
+  Events() : leave_(eventfd(0, EFD_CLOEXEC)), left_(eventfd(0, EFD_CLOEXEC)) {
     sigset_t set;
     sigemptyset(&set);
     for (int number : {SIGHUP, SIGTERM, SIGINT}) sigaddset(&set, number);
     CHECK(pthread_sigmask(SIG_BLOCK, &set, nullptr) == 0);
     signals_ = signalfd(-1, &set, SFD_CLOEXEC);
-    leave_ = eventfd(0, EFD_CLOEXEC);
-    left_ = eventfd(0, EFD_CLOEXEC);
     CHECK(signals_ >= 0 && leave_ >= 0 && left_ >= 0);
   }
   ~Events() {
@@ -68,16 +66,17 @@ class Events {
     CHECK(::write(fd, &one, sizeof one) == sizeof one);
   }
   static void drain(int fd) {
-    std::uint64_t value;
+    std::uint64_t value = 0;
     CHECK(::read(fd, &value, sizeof value) == sizeof value);
   }
   Kind read_signal() {
-    signalfd_siginfo info;
+    signalfd_siginfo info{};
     CHECK(::read(signals_, &info, sizeof info) == sizeof info);
     if (info.ssi_signo == SIGHUP) return Kind::Hangup;
     return info.ssi_signo == SIGINT ? Kind::Interrupt : Kind::Terminate;
   }
-  int signals_, leave_, left_;
+  int signals_ = -1;
+  const int leave_, left_;
 };
 
 class PidFile {
