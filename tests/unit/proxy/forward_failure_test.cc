@@ -32,13 +32,14 @@ TEST_F(Failure, RoundRobinTakesTurns) {
 
 TEST_F(Failure, refused) {
   a.stop_listening();
+  listener.timeouts.connect = 6 * kPatience;  // to wait for it would fail the client
+  listener.timeouts.request = 6 * kPatience;
+  listener.outlier.connect = 1000;  // the endpoint that refuses keeps its turns
   start({&a, &b});
   Client client(port());
-  for (int i = 0; i < 10; ++i) {
-    const auto began = steady_clock::now();
-    ASSERT_EQ(client.get().body, "b");
-    EXPECT_LT(steady_clock::now() - began, milliseconds(200));
-  }
+  for (int i = 0; i < 10; ++i) ASSERT_EQ(client.get().body, "b");
+  EXPECT_EQ(b.count(), 10u);
+  EXPECT_EQ(proxy->stats().retries_total, 5u);  // one for each of its turns
 }
 
 TEST_F(Failure, post_refused) {
@@ -52,13 +53,13 @@ TEST_F(Failure, post_refused) {
 TEST_F(Failure, AllRefuse) {
   a.stop_listening();
   b.stop_listening();
+  listener.timeouts.connect = 6 * kPatience;  // to wait for it would fail the client
+  listener.timeouts.request = 6 * kPatience;
   start({&a, &b});
-  const auto began = steady_clock::now();
   const auto reply = Client(port()).get();
   EXPECT_EQ(reply.status, 503);
   EXPECT_EQ(reply.field("X-Proxy-Reason"), "connect_failed");
   EXPECT_EQ(reply.field("Retry-After"), "1");
-  EXPECT_LT(steady_clock::now() - began, milliseconds(250));
 }
 
 // A listener whose queue is full drops SYNs, as a vanished host does.
@@ -201,11 +202,10 @@ TEST_F(Failure, ReusedConnectionThatDiesIsReplacedAtOnce) {
   start({&a});
   Client client(port());
   EXPECT_EQ(client.get("/").status, 200);
-  // The same endpoint, a new connection, no pause: it may only have been restarted.
-  const auto began = steady_clock::now();
+  // The same endpoint, a new connection: it may only have been restarted.
   a.reset_all();
   EXPECT_EQ(client.get("/").status, 200);
-  EXPECT_LT(steady_clock::now() - began, milliseconds(200));
+  EXPECT_EQ(a.connections(), 2);
 }
 
 TEST_F(Failure, after_headers) {
