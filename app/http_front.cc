@@ -50,6 +50,7 @@ Result<std::unique_ptr<HttpFront>> HttpFront::open(const Settings& settings, io:
                 [&proxy](io::HttpCallPtr call) { call->json(proxy.status_json()); });
 
   io::HttpServerOptions options;
+  options.large_bodies = {"/v1/snapshot"};
   if (settings.http_address.starts_with("unix://")) {
     options.unix_sockets = {settings.http_address.substr(7)};
   } else if (settings.http_port > 0) {

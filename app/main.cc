@@ -15,6 +15,7 @@ constexpr char kUsage[] =
     "    agent       Runs a server (-server) or an agent\n"
     "    members     Lists the members of the cluster\n"
     "    operator    Looks after the servers of the cluster\n"
+    "    snapshot    Saves, shows and restores the state of the cluster\n"
     "    validate    Checks configuration files\n"
     "    version     Prints the version\n";
 
@@ -25,9 +26,10 @@ int main(int argc, char** argv) {
   std::signal(SIGPIPE, SIG_IGN);
   static const std::map<std::string, int (*)(const std::vector<std::string>&)> commands = {
       {"agent", run_agent_command},       {"members", run_members_command},
-      {"operator", run_operator_command}, {"validate", run_validate_command},
-      {"version", run_version_command},   {"--version", run_version_command},
-      {"-version", run_version_command},  {"-v", run_version_command},
+      {"operator", run_operator_command}, {"snapshot", run_snapshot_command},
+      {"validate", run_validate_command}, {"version", run_version_command},
+      {"--version", run_version_command}, {"-version", run_version_command},
+      {"-v", run_version_command},
   };
   if (argc < 2) {
     std::fputs(kUsage, stderr);

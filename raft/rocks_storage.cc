@@ -260,6 +260,15 @@ Result<void> RocksStorage::adopt(const std::string& cluster, std::uint32_t recov
   return {};
 }
 
+Result<void> RocksStorage::raise_recovery_epoch() {
+  std::lock_guard lock(identity_mutex_);
+  Identity next = identity_;
+  ++next.recovery_epoch;
+  if (auto done = write_identity(directory_ / kIdentity, next); !done) return done;
+  identity_ = std::move(next);
+  return {};
+}
+
 // A vote may be lost where the log has terms that the hard state never heard of.
 Result<void> RocksStorage::check_term() const {
   const Term term = hard_state_.state().term;

@@ -62,6 +62,8 @@ class RocksStorage final : public Storage {
   // The node belongs to this cluster from now on; durable on return. Conflict: it belongs to
   // another one, or its log is not empty.
   Result<void> adopt(const std::string& cluster, std::uint32_t recovery_epoch);
+  // Forced recovery: peers of the earlier epoch are refused from now on. Durable on return.
+  Result<void> raise_recovery_epoch();
   // In force at an index of the log.
   Configuration configuration_at(Index index) const { return log_->configuration_at(index); }
 

@@ -28,13 +28,14 @@ struct Family {
   const char* name;
 };
 // Families and their names are on disk: add, never rename.
-constexpr std::array<Family, 7> kFamilies{{{Table::Nodes, "nodes"},
+constexpr std::array<Family, 8> kFamilies{{{Table::Nodes, "nodes"},
                                            {Table::Services, "services"},
                                            {Table::Checks, "checks"},
                                            {Table::Kv, "kv"},
                                            {Table::Sessions, "sessions"},
                                            {Table::Meta, "meta"},
-                                           {Table::Operator, "operator"}}};
+                                           {Table::Operator, "operator"},
+                                           {Table::Staged, "staged"}}};
 
 rocksdb::ColumnFamilyOptions family_options(const std::shared_ptr<rocksdb::Cache>& cache) {
   rocksdb::ColumnFamilyOptions options;

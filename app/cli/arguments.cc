@@ -69,9 +69,10 @@ Result<io::HttpClientRequest> agent_request(const Arguments& arguments, std::str
   return request;
 }
 
-Result<std::string> ask_agent(const Arguments& arguments, const std::string& method,
-                              std::string target, std::string body) {
-  auto request = agent_request(arguments, std::move(target));
+namespace {
+
+Result<std::string> ask(Result<io::HttpClientRequest> request, const std::string& method,
+                        std::string body) {
   if (!request) return request.error();
   request->method = method;
   request->body = std::move(body);
@@ -83,6 +84,23 @@ Result<std::string> ask_agent(const Arguments& arguments, const std::string& met
                     response->body + ")");
   }
   return std::move(response->body);
+}
+
+}  // namespace
+
+Result<std::string> ask_agent(const Arguments& arguments, const std::string& method,
+                              std::string target, std::string body) {
+  return ask(agent_request(arguments, std::move(target)), method, std::move(body));
+}
+
+Result<std::string> ask_agent_at_length(const Arguments& arguments, const std::string& method,
+                                        std::string target, std::string body) {
+  auto request = agent_request(arguments, std::move(target));
+  if (request) {
+    request->timeout = std::chrono::hours(1);
+    request->max_body_bytes = std::size_t{1} << 30;
+  }
+  return ask(std::move(request), method, std::move(body));
 }
 
 }  // namespace fyr::app

@@ -38,5 +38,8 @@ Result<io::HttpClientRequest> agent_request(const Arguments& arguments, std::str
 // The body of a 200 answer; else an error with the answer's text.
 Result<std::string> ask_agent(const Arguments& arguments, const std::string& method,
                               std::string target, std::string body = {});
+// The same for what takes long and may be large, up to 1 GiB and an hour.
+Result<std::string> ask_agent_at_length(const Arguments& arguments, const std::string& method,
+                                        std::string target, std::string body = {});
 
 }  // namespace fyr::app

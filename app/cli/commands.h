@@ -15,6 +15,8 @@ int run_agent_command(const std::vector<std::string>& arguments);
 int run_version_command(const std::vector<std::string>& arguments);
 int run_validate_command(const std::vector<std::string>& arguments);
 int run_members_command(const std::vector<std::string>& arguments);
+int run_snapshot_command(const std::vector<std::string>& arguments);
+int run_recover_command(const std::vector<std::string>& arguments);
 int run_operator_command(const std::vector<std::string>& arguments);
 
 }  // namespace fyr::app

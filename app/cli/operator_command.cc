@@ -17,6 +17,7 @@ constexpr char kUsage[] =
     "    raft list-peers                        Lists the servers of the cluster\n"
     "    raft remove-peer -id=ID|-address=ADDR  Removes a server\n"
     "    raft transfer-leader [-id=ID]          Makes another server lead\n"
+    "    recover -data-dir DIR [-yes]           Makes a stopped server the only member\n"
     "    autopilot get-config                   Shows how dead servers are treated\n"
     "    autopilot set-config [options]         Changes it\n"
     "    autopilot state [-format=pretty|json]  Shows the health of the servers\n";
@@ -198,6 +199,8 @@ constexpr Verb kVerbs[] = {
 }  // namespace
 
 int run_operator_command(const std::vector<std::string>& arguments) {
+  if (!arguments.empty() && arguments[0] == "recover")
+    return run_recover_command({arguments.begin() + 1, arguments.end()});
   const auto found = std::ranges::find_if(kVerbs, [&](const Verb& verb) {
     return arguments.size() >= 2 && arguments[0] == verb.group && arguments[1] == verb.name;
   });

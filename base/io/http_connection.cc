@@ -261,7 +261,10 @@ void Connection::accept_head(std::string_view head) {
   if (const auto fault = parse_request_head(head, request, framing)) {
     return refuse(fault.status, fault.reason);
   }
-  if (framing.content_length.value_or(0) > options.max_body_bytes) {
+  const bool is_large =
+      std::ranges::find(options.large_bodies, request.path) != options.large_bodies.end();
+  const std::size_t limit = is_large ? options.max_large_body_bytes : options.max_body_bytes;
+  if (framing.content_length.value_or(0) > limit) {
     return refuse(413, "the request's body is too large");
   }
   slot->head_only = request.method == "HEAD";
@@ -284,8 +287,9 @@ void Connection::accept_head(std::string_view head) {
   incoming_->exchange = exchange;
   incoming_->framing = framing;
   incoming_->missing = length;
+  incoming_->limit = limit;
   incoming_->continue_owed = framing.expect_continue;
-  const auto most = framing.chunked ? options.max_body_bytes : length;
+  const auto most = framing.chunked ? limit : length;
   incoming_->deadline = shard_->tick() + kBodyGrace + std::chrono::seconds(most / kSlowestBody);
 }
 
@@ -298,7 +302,7 @@ bool Connection::take_body(std::string_view& data) {
       refuse(400, "malformed chunked body");
       return false;
     }
-    if (body.size() > shard_->core().options.max_body_bytes) {
+    if (body.size() > incoming_->limit) {
       refuse(413, "the request's body is too large");
       return false;
     }

@@ -183,6 +183,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
     HttpFraming framing;
     ChunkedDecoder chunks;
     std::uint64_t missing = 0;
+    std::size_t limit = 0;
     Instant deadline;
     bool continue_owed = false;
   };

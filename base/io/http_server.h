@@ -74,6 +74,9 @@ struct HttpServerOptions {
   std::vector<std::string> unix_sockets;         // paths; stale ones are replaced
   std::size_t max_head_bytes = 64 * 1024;        // 431 above
   std::size_t max_body_bytes = 8 * 1024 * 1024;  // 413 above
+  // Paths whose bodies may be larger, and how large.
+  std::vector<std::string> large_bodies;
+  std::size_t max_large_body_bytes = 256 * 1024 * 1024;
   std::size_t max_connections = 16384;           // further ones are closed
   std::size_t max_connections_per_client = 200;  // counts requests in progress; 429 above
   std::size_t max_pipelined = 64;

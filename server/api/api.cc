@@ -1,6 +1,7 @@
 #include "server/api/api.h"
 
 #include "server/api/routes.h"
+#include "server/api/snapshot.h"
 
 namespace fyr::server {
 
@@ -9,6 +10,7 @@ struct Api::Impl {
       : options(std::move(given)),
         reads(server, runtime, options),
         writes(server, runtime, options),
+        snapshots(server, options),
         context{server, options, reads, writes},
         router(options.router) {
     add_catalog_routes(router, context);
@@ -18,6 +20,7 @@ struct Api::Impl {
     add_session_routes(router, context);
     add_coordinate_routes(router, context);
     add_operator_routes(router, context);
+    add_snapshot_routes(router, snapshots);
     add_status_routes(router, context);
     add_unsupported_routes(router, context);
   }
@@ -25,6 +28,7 @@ struct Api::Impl {
   const ApiOptions options;
   Reads reads;
   Writes writes;
+  Snapshots snapshots;
   ApiContext context;
   io::HttpRouter router;
 };
@@ -43,6 +47,7 @@ void Api::handle(std::shared_ptr<io::HttpExchange> exchange) {
 void Api::stop() {
   impl_->writes.stop();
   impl_->reads.stop();
+  impl_->snapshots.stop();
 }
 
 }  // namespace fyr::server

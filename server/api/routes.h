@@ -9,6 +9,8 @@
 
 namespace fyr::server {
 
+class Snapshots;
+
 // Lives as long as the Api; handlers keep a reference.
 struct ApiContext {
   Server& server;
@@ -24,6 +26,7 @@ void add_kv_routes(io::HttpRouter& router, ApiContext& context);
 void add_session_routes(io::HttpRouter& router, ApiContext& context);
 void add_coordinate_routes(io::HttpRouter& router, ApiContext& context);
 void add_operator_routes(io::HttpRouter& router, ApiContext& context);
+void add_snapshot_routes(io::HttpRouter& router, Snapshots& snapshots);
 void add_status_routes(io::HttpRouter& router, ApiContext& context);
 void add_unsupported_routes(io::HttpRouter& router, ApiContext& context);
 

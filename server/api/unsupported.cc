@@ -19,7 +19,6 @@ constexpr Endpoint kEndpoints[] = {
     {"PUT", "/v1/txn", Body::List},       {"GET", "/v1/query", Body::Any},
     {"POST", "/v1/query", Body::Object},  {"GET", "/v1/query/", Body::Any},
     {"PUT", "/v1/query/", Body::Object},  {"DELETE", "/v1/query/", Body::Any},
-    {"GET", "/v1/snapshot", Body::Any},   {"PUT", "/v1/snapshot", Body::Any},
     {"PUT", "/v1/config", Body::Object},  {"GET", "/v1/config/", Body::Any},
     {"DELETE", "/v1/config/", Body::Any}, {"PUT", "/v1/coordinate/update", Body::Object},
 };

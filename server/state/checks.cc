@@ -170,6 +170,7 @@ Listing<CheckRow> StateStore::service_checks(std::string_view service) const {
 Listing<CheckRow> StateStore::checks_in_state(std::string_view state) const {
   Listing<CheckRow> out;
   auto it = tables_->state_index.find(state);
+  out.index = tables_->restored;
   if (it == tables_->state_index.end()) return out;
   out.index = it->second;
   const bool any = state == "any";

@@ -51,12 +51,15 @@ ApplyResult apply_body(Change& change, const pb::Command& command) {
       return apply_autopilot_set(change, command.autopilot_set());
     case pb::Command::kTombstoneReap:
       return apply_reap(change, command.tombstone_reap());
+    case pb::Command::kRestoreStage:
+      return apply_restore_stage(change, command.restore_stage());
     case pb::Command::kBatch: {
       ApplyResult result;
       for (const pb::Command& item : command.batch().commands())
         result.items.push_back(apply_body(change, item));
       return result;
     }
+    case pb::Command::kRestoreCommit:  // stands alone, see change()
     case pb::Command::BODY_NOT_SET:
       break;
   }
@@ -134,7 +137,8 @@ ApplyResult StateStore::change(StateIndex index, const pb::Command& command, Cha
   const std::size_t first_topic = changes.topics.size();
   Change change(*tables_, index, command.stamp_ns(), changes);
   expire_lock_delays(change);
-  ApplyResult result = apply_body(change, command);
+  ApplyResult result = command.has_restore_commit() ? restore(change, command.restore_commit())
+                                                    : apply_body(change, command);
   set_index(result, index);
   tables_->applied = index;
   sort_topics(changes.topics, first_topic);
@@ -162,6 +166,10 @@ Result<void> load_meta(Tables& tables, std::string_view key, std::string_view va
     const auto end = static_cast<std::int64_t>(number);
     tables.lock_delays.emplace(key.substr(1), end);
     tables.lock_delay_ends.emplace(end, key.substr(1));
+    return {};
+  }
+  if (key == meta_restored_key()) {
+    tables.restored = number;
     return {};
   }
   if (key.size() < 2 || (key[0] != 't' && key[0] != 'f'))
@@ -221,6 +229,23 @@ StateIndex* live_slot(Tables& tables, const Topic& topic) {
 
 }  // namespace
 
+namespace {
+
+// Nothing is older than a restore, also what it left empty.
+void raise_indexes(Tables& tables) {
+  const StateIndex least = tables.restored;
+  if (least <= 1) return;
+  const auto raise = [least](auto&... slots) { ((slots = std::max(slots, least)), ...); };
+  raise(tables.nodes_index, tables.names_index, tables.sessions_index, tables.instances_index);
+  for (auto& [status, index] : tables.state_index) raise(index);
+  for (auto& [name, node] : tables.nodes)
+    raise(node.index, node.services_index, node.checks_index, node.sessions_index);
+  for (auto& [name, service] : tables.services)
+    raise(service.index, service.instances_index, service.checks_index);
+}
+
+}  // namespace
+
 Result<void> StateStore::load_row(Table table, std::string_view key, std::string_view value) {
   Tables& tables = *tables_;
   if (!tables.loading) tables.loading = std::make_unique<Loading>();
@@ -246,6 +271,9 @@ Result<void> StateStore::load_row(Table table, std::string_view key, std::string
       return load_meta(tables, key, value);
     case Table::Operator:
       return load_operator(tables, key, value);
+    case Table::Staged:
+      tables.staged.insert_or_assign(std::string(key), std::make_shared<const std::string>(value));
+      return {};
   }
   return fail(ErrorCode::Corrupt, "state: a row of an unknown table");
 }
@@ -261,6 +289,7 @@ Result<void> StateStore::finish_load(StateIndex applied) {
   }
   for (const auto& [topic, index] : tables.kept)
     if (StateIndex* slot = live_slot(tables, topic)) *slot = std::max(*slot, index);
+  raise_indexes(tables);
   return {};
 }
 
@@ -282,7 +311,7 @@ StateIndex StateStore::index_of(const Topic& topic) const {
       break;
     case TopicKind::CheckState: {
       auto it = tables_->state_index.find(topic.key);
-      return it == tables_->state_index.end() ? 1 : it->second;
+      return it == tables_->state_index.end() ? tables_->restored : it->second;
     }
     default:
       if (const StateIndex* slot = live_slot(*tables_, topic)) return *slot;

@@ -69,7 +69,8 @@ enum class Table : std::uint8_t {
   Kv = 4,
   Sessions = 5,
   Meta = 6,
-  Operator = 7
+  Operator = 7,
+  Staged = 8  // parts of a state that is being restored
 };
 
 // One row set or deleted. `key` and `value` are the row's bytes in the state database.
@@ -90,7 +91,9 @@ struct ChangeList {
   std::vector<RowChange> rows;
   std::vector<Topic> topics;         // touched, without repeats
   std::vector<RemovedTree> removed;  // until complete(): not yet in rows and topics
+  bool everything = false;           // the state was replaced: all topics, without naming them
   void clear() {
+    everything = false;
     rows.clear();
     topics.clear();
     removed.clear();
@@ -134,6 +137,17 @@ struct NodeServices {
 };
 
 struct Tables;
+class Change;
+
+// One row of the state as it is stored; for saving it.
+struct StoredRow {
+  Table table{};
+  std::string key;
+  std::shared_ptr<const google::protobuf::MessageLite> message;  // null: `bytes` is the value
+  std::string bytes;
+
+  std::string value() const { return message ? message->SerializeAsString() : bytes; }
+};
 
 class StateStore {
  public:
@@ -158,6 +172,9 @@ class StateStore {
   // Rebuilding from disk: rows in any order, then finish_load. Corrupt rows are refused.
   Result<void> load_row(Table table, std::string_view key, std::string_view value);
   Result<void> finish_load(StateIndex applied);
+
+  // Every row, staged ones too. Quick for what it is: values are shared, keys are copied.
+  std::vector<StoredRow> all_rows() const;
 
   StateIndex applied() const;
   StateIndex index_of(const Topic& topic) const;
@@ -203,6 +220,7 @@ class StateStore {
   StateIndex reap_index(std::size_t keep) const;
 
  private:
+  ApplyResult restore(Change& change, const pb::RestoreCommit& request);
   std::unique_ptr<Tables> tables_;
 };
 

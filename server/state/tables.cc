@@ -13,7 +13,7 @@ unsigned char lower(char c) {
   return static_cast<unsigned char>(c >= 'A' && c <= 'Z' ? c + ('a' - 'A') : c);
 }
 
-constexpr char kTopicRow = 't', kFloorRow = 'f', kDelayRow = 'd';
+constexpr char kTopicRow = 't', kFloorRow = 'f', kDelayRow = 'd', kRestoredRow = 'r';
 
 // Kinds whose kept indexes belong to a thing that may be gone for good; the others are few.
 bool is_reapable(TopicKind kind) {
@@ -71,6 +71,15 @@ std::string meta_delay_key(std::string_view key) {
   return std::string{kDelayRow}.append(key);
 }
 
+std::string meta_restored_key() {
+  return std::string{kRestoredRow};
+}
+std::string staged_row_key(std::string_view id, std::uint32_t part) {
+  std::string out(id);
+  append_be32(out, part);
+  return out;
+}
+
 std::string encode_index(std::uint64_t value) {
   std::string out;
   append_be64(out, value);
@@ -95,7 +104,7 @@ const ServiceEntry* Tables::find_service(std::string_view name) const {
 
 StateIndex Tables::missing_index(TopicRef topic) const {
   auto floor = floors.find(floor_kind(topic.kind));
-  const StateIndex least = floor == floors.end() ? 1 : floor->second;
+  const StateIndex least = std::max(restored, floor == floors.end() ? 1 : floor->second);
   auto it = kept.find(topic);
   return it == kept.end() ? least : std::max(least, it->second);
 }
@@ -123,6 +132,16 @@ void Change::write_bytes(Table table, std::string key, std::string_view old, boo
   if (had_old) tables.digest -= row_hash(table, key, old);
   if (now) tables.digest += row_hash(table, key, *now);
   out_.rows.push_back(RowChange{table, std::move(key), std::move(now)});
+}
+
+void Change::write_staged(const std::string& key, std::shared_ptr<const std::string> now) {
+  auto it = tables.staged.find(key);
+  const bool had = it != tables.staged.end();
+  const auto old = had ? it->second : nullptr;
+  if (now) tables.staged.insert_or_assign(key, now);
+  if (!now && had) tables.staged.erase(it);
+  write_bytes(Table::Staged, key, old ? std::string_view(*old) : std::string_view(), had,
+              std::move(now));
 }
 
 void Change::write_meta(std::string key, std::optional<std::uint64_t> old,

@@ -161,7 +161,10 @@ struct Tables {
   std::map<std::string, std::int64_t, std::less<>> lock_delays;    // key -> stamp it ends at
   std::set<std::pair<std::int64_t, std::string>> lock_delay_ends;  // the same, by time
 
-  AutopilotRow autopilot;  // null: never set
+  AutopilotRow autopilot;   // null: never set
+  StateIndex restored = 1;  // the state was replaced there: no index is lower
+  // Parts of a state to be, by row key.
+  std::map<std::string, std::shared_ptr<const std::string>, std::less<>> staged;
 
   std::size_t service_count = 0, check_count = 0;
   StateIndex applied = 0;
@@ -187,6 +190,7 @@ class Change {
   Change(Tables& all, StateIndex at, std::int64_t stamp, ChangeList& out)
       : tables(all), index(at), stamp_ns(stamp), out_(out) {}
 
+  void write_staged(const std::string& key, std::shared_ptr<const std::string> now);
   // Row to disk and digest. `old` and `now` are the row before and after; null: absent.
   template <class T>
   void write_row(Table table, std::string key, const T* old, const T* now);
@@ -210,6 +214,8 @@ class Change {
   const StateIndex index;
   const std::int64_t stamp_ns;
 
+  ChangeList& list() { return out_; }
+
  private:
   void write_bytes(Table table, std::string key, std::string_view old, bool had_old,
                    std::shared_ptr<const std::string> now);
@@ -230,6 +236,8 @@ std::string item_row_key(std::string_view node, std::string_view id);  // servic
 std::string meta_topic_key(TopicKind kind, std::string_view key);
 std::string meta_floor_key(TopicKind kind);
 std::string meta_delay_key(std::string_view key);
+std::string meta_restored_key();
+std::string staged_row_key(std::string_view id, std::uint32_t part);
 std::string encode_index(std::uint64_t value);
 std::uint64_t row_hash(Table table, std::string_view key, std::string_view value);
 
@@ -240,6 +248,7 @@ ApplyResult apply_kv(Change& change, const pb::KvWrite& request);
 ApplyResult apply_session_create(Change& change, const pb::SessionCreate& request);
 ApplyResult apply_session_destroy(Change& change, const pb::SessionDestroy& request);
 ApplyResult apply_autopilot_set(Change& change, const pb::AutopilotSet& request);
+ApplyResult apply_restore_stage(Change& change, const pb::RestoreStage& request);
 ApplyResult apply_reap(Change& change, const pb::TombstoneReap& request);
 
 // Between the files of the state.

@@ -163,6 +163,7 @@ Subscription Publisher::follow(std::vector<Topic> topics,
 }
 
 void Publisher::publish(const ChangeList& changes) {
+  if (changes.everything) return publish_all(changes.index);
   if (changes.topics.empty()) return;
   Impl::Ended ended;
   std::lock_guard lock(impl_->mutex);
