@@ -86,9 +86,9 @@ def until(condition, limit, what="condition", step=0.01):
     raise TimeoutError("%s not met in %.1f s (last error: %r)" % (what, limit, last))
 
 
-def request(port, method, path, body=None, timeout=10, headers=None):
+def request(port, method, path, body=None, timeout=10, headers=None, host="127.0.0.1"):
     """(status, headers, bytes) of one request on a connection of its own."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=timeout)
+    connection = http.client.HTTPConnection(host, port, timeout=timeout)
     try:
         if isinstance(body, (dict, list)):
             body = json.dumps(body)
@@ -102,6 +102,9 @@ def request(port, method, path, body=None, timeout=10, headers=None):
 class Fyr:
     """One fyr process with a folder and ports of its own."""
 
+    address = "127.0.0.1"
+    prefix = ()  # of the command, such as one that enters a network namespace
+
     def __init__(self, name, server=False, join=None, config=None, folder=None):
         self.name, self.server, self.join = name, server, join
         self.folder = folder or tempfile.mkdtemp(prefix="fyr-" + name + "-")
@@ -112,8 +115,8 @@ class Fyr:
 
     def settings(self):
         values = {
-            "node_name": self.name, "data_dir": self.data, "bind_addr": "127.0.0.1",
-            "client_addr": "127.0.0.1", "log_level": "info",
+            "node_name": self.name, "data_dir": self.data, "bind_addr": self.address,
+            "client_addr": self.address, "log_level": "info",
             "ports": {"http": self.http, "dns": self.dns, "serf_lan": self.serf,
                       "serf_wan": self.wan, "server": self.rpc, "grpc": -1},
         }
@@ -129,7 +132,7 @@ class Fyr:
         with open(path, "w", encoding="utf-8") as file:
             json.dump(self.settings(), file)
         with open(os.path.join(self.folder, "log"), "ab") as log:
-            self.process = spawn([BINARY, "agent", "-config-file", path], stdout=log, stderr=log)
+            self.process = spawn([*self.prefix, BINARY, "agent", "-config-file", path], stdout=log, stderr=log)
         if wait:
             self.wait_ready()
         return self
@@ -177,10 +180,10 @@ class Fyr:
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def get(self, path, **options):
-        return request(self.http, "GET", path, **options)
+        return request(self.http, "GET", path, host=self.address, **options)
 
     def put(self, path, body=None, **options):
-        return request(self.http, "PUT", path, body, **options)
+        return request(self.http, "PUT", path, body, host=self.address, **options)
 
     def json(self, path, **options):
         status, _, body = self.get(path, **options)
