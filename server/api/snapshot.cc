@@ -36,6 +36,7 @@ void Snapshots::start(const io::HttpCallPtr& call, std::function<io::HttpRespons
   if (stopped_) return call->text(503, "stopping");
   if (busy_.exchange(true)) return call->text(503, "snapshot: another one is under way");
   if (thread_.joinable()) thread_.join();  // it has ended
+  // tidy: thread: seconds of work on the whole state would hold up every request of an io thread
   thread_ = std::thread([this, call, work = std::move(work)] {
     io::HttpResponse response = work();
     busy_ = false;  // before the client knows, who may ask for the next one at once
@@ -46,6 +47,7 @@ void Snapshots::start(const io::HttpCallPtr& call, std::function<io::HttpRespons
 
 void Snapshots::stop() {
   stopped_ = true;
+  // tidy: thread: the one of start()
   std::thread last;
   {
     std::lock_guard lock(mutex_);
@@ -141,6 +143,7 @@ Result<void> Snapshots::write(const pb::Command& command) {
       return {};
     }
     if (!never_ran(result.error()) || now() + kPause > deadline) return result.error();
+    // tidy: sleep: a thread of its own, which has nothing else to do until somebody leads
     std::this_thread::sleep_for(kPause);
   }
 }

@@ -39,6 +39,7 @@ class Snapshots {
   Server& server_;
   const ApiOptions& options_;
   std::mutex mutex_;
+  // tidy: thread: seconds of work on the whole state would hold up every request of an io thread
   std::thread thread_;  // guarded by mutex_
   std::atomic<bool> busy_{false};
   std::atomic<bool> stopped_{false};
