@@ -32,7 +32,6 @@ struct Timer::State {
   explicit State(asio::io_context& context) : timer(context) {}
   std::atomic<bool> cancelled{false};
   SteadyTimer timer;  // touched on its own thread only, or before it starts
-  std::function<void()> task;
 };
 
 Timer& Timer::operator=(Timer&& other) noexcept {
@@ -52,10 +51,7 @@ Timer::~Timer() {
 void Timer::cancel() {
   const auto state = std::move(state_);
   if (!state || state->cancelled.exchange(true)) return;
-  asio::post(state->timer.get_executor(), [state] {
-    state->timer.cancel();
-    state->task = nullptr;
-  });
+  asio::post(state->timer.get_executor(), [state] { state->timer.cancel(); });
 }
 
 struct Runtime::Impl {
@@ -148,20 +144,19 @@ Timer Runtime::schedule(int index, Duration delay, std::function<void()> task) {
   Timer handle;
   const auto state = std::make_shared<Timer::State>(context(index));
   handle.state_ = state;
-  state->task = std::move(task);
-  const auto arm = [state, delay] {
+  // The queue owns the task, not the handle: a task that holds its own handle goes with the queue.
+  auto arm = [state, delay, task = std::move(task)]() mutable {
     if (state->cancelled.load()) return;
     state->timer.expires_after(std::max(delay, Duration::zero()));
-    state->timer.async_wait([state](const boost::system::error_code& code) {
+    state->timer.async_wait([state, task = std::move(task)](const boost::system::error_code& code) {
       if (code || state->cancelled.exchange(true)) return;
-      const auto run = std::move(state->task);
-      run();
+      task();
     });
   };
   if (current() == index) {
     arm();
   } else {
-    asio::post(context(index), arm);
+    asio::post(context(index), std::move(arm));
   }
   return handle;
 }

@@ -5,6 +5,7 @@
 #include <condition_variable>
 #include <map>
 #include <mutex>
+#include <type_traits>
 #include <utility>
 
 #include "agent.grpc.pb.h"
@@ -56,7 +57,7 @@ class GrpcLeaderClient final : public LeaderClient {
     if (const auto channel = channel_to(address)) channel->GetState(true);
     std::lock_guard lock(mutex_);
     for (const auto& [context, to] : under_way_) {
-      if (to != address) context->TryCancel();
+      if (!to.empty() && to != address) context->TryCancel();
     }
   }
 
@@ -162,7 +163,9 @@ class GrpcLeaderClient final : public LeaderClient {
     call->context.set_deadline(std::chrono::system_clock::now() + kLeaderTimeout);
     {
       std::lock_guard lock(mutex_);
-      under_way_.emplace(&call->context, address);
+      // An operator's request may be what moves the leadership: it is not cut off by that.
+      const bool stays = std::is_same_v<typename C::Rpc, pb::AgentRpc>;
+      under_way_.emplace(&call->context, stays ? std::string() : address);
     }
     begin(*call->stub, *call, [this, call, address](const grpc::Status& status) {
       if (status.ok()) {
@@ -181,7 +184,8 @@ class GrpcLeaderClient final : public LeaderClient {
   std::condition_variable idle_;
   bool stopped_ = false;                                            // guarded by mutex_
   std::map<std::string, std::shared_ptr<grpc::Channel>> channels_;  // guarded by mutex_
-  std::map<grpc::ClientContext*, std::string> under_way_;  // with address; guarded by mutex_
+  std::map<grpc::ClientContext*, std::string> under_way_;           // guarded by mutex_; with the
+  // address, empty if a change of the leader does not end it
 };
 
 }  // namespace

@@ -77,6 +77,24 @@ TEST(Timer, GivesItsTaskBackWhenCancelled) {
   EXPECT_TRUE(watch.expired());
 }
 
+TEST(Timer, ThatItsOwnTaskHoldsGoesWithTheRuntime) {
+  struct Request {
+    Timer retry;
+  };
+  std::weak_ptr<Request> seen;
+  {
+    Runtime runtime(1);
+    runtime.start();
+    auto request = std::make_shared<Request>();
+    seen = request;
+    request->retry = runtime.schedule(0, std::chrono::hours(1), [request] {});
+    request.reset();
+    runtime.stop();
+    EXPECT_FALSE(seen.expired());
+  }
+  EXPECT_TRUE(seen.expired());
+}
+
 TEST(Runtime, StopsWithWorkWaiting) {
   auto held = std::make_shared<int>(1);
   const std::weak_ptr<int> watch = held;
