@@ -51,6 +51,7 @@ Core::Core(const CoreConfig& config, RecoveredState recovered, std::uint64_t see
     retention_.appended(index, bytes);
   }
   CHECK(index == log_.last());
+  configuration_changed();
 }
 
 // ---- inputs -----------------------------------------------------------------------------------

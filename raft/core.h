@@ -140,7 +140,7 @@ class Core {
   bool is_voter() const { return configuration().is_voter(config_.self); }
   bool decides_alone() const;
   bool has_promised() const { return now_ < promise_until_; }
-  std::size_t rank() const;
+  std::size_t count_better() const;
   Duration random_wait();
   Duration election_timeout();
   Duration retry_timeout();
@@ -263,6 +263,7 @@ class Core {
   NodeId leader_{};
   NodeId last_leader_{};  // whoever led when it was last known
 
+  std::size_t rank_ = 0;  // distinct higher priorities among the voters
   // Elections. promise_until_ is a variable of its own (raft.md §5, "Promise"): nothing but time
   // ends it.
   Instant promise_until_ = Instant::max();

@@ -23,7 +23,7 @@ bool Core::decides_alone() const {
 }
 
 // The number of distinct higher priorities among the voters.
-std::size_t Core::rank() const {
+std::size_t Core::count_better() const {
   const int own = leading_priority(configuration(), config_.self);
   std::set<int> higher;
   for (const NodeId id : all_voters(configuration())) {
@@ -39,7 +39,7 @@ Duration Core::random_wait() {
 }
 
 Duration Core::election_timeout() {
-  Duration out = config_.election_min + static_cast<int>(rank()) * config_.election_rank;
+  Duration out = config_.election_min + static_cast<int>(rank_) * config_.election_rank;
   if (leading_priority(configuration(), config_.self) == 0) out += 5 * config_.election_min;
   if (!disk_.clean(now_)) out += config_.election_min;
   return out + random_wait();
@@ -47,7 +47,7 @@ Duration Core::election_timeout() {
 
 // Until the next attempt, drawn anew for each.
 Duration Core::retry_timeout() {
-  return config_.election_min * 3 / 10 + static_cast<int>(rank()) * config_.election_rank +
+  return config_.election_min * 3 / 10 + static_cast<int>(rank_) * config_.election_rank +
          random_wait();
 }
 
@@ -96,7 +96,7 @@ void Core::hasten_election() {
   }
   std::ranges::sort(equals);
   const auto place = std::ranges::find(equals, config_.self) - equals.begin();
-  const Instant at = promise_until_ + static_cast<int>(rank()) * config_.election_rank +
+  const Instant at = promise_until_ + static_cast<int>(rank_) * config_.election_rank +
                      place * (config_.election_jitter / 8);
   election_at_ = std::min(election_at_, at);
 }

@@ -130,6 +130,7 @@ void Core::leave_leadership() {
 // ---- peers ------------------------------------------------------------------------------------
 
 void Core::configuration_changed() {
+  rank_ = count_better();
   if (role_ == Role::Leader) keep_peers();
 }
 

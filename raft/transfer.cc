@@ -159,7 +159,7 @@ void Core::rebalance() {
   const int own = leading_priority(configuration(), config_.self);
   if (transfer_ || !leads_with_commit() || commit_ < configurations_.back().first) return;
   if (configuration().is_joint() || decides_alone()) return;
-  if (rank() == 0 || now_ < rebalance_after_) return;
+  if (rank_ == 0 || now_ < rebalance_after_) return;
   const auto sends = [](const Progress& p) { return p.state == Progress::State::Snapshot; };
   if (own > 0 && std::ranges::any_of(peers_, sends)) return;
   const auto recent = std::ranges::count_if(

@@ -44,5 +44,60 @@ TEST(RaftCluster, ANewLeaderTakesOverWithEverythingAcknowledged) {
   }
 }
 
+// Trap W6: two data servers and a witness.
+class RaftWitness : public ::testing::Test {
+ protected:
+  static Configuration two_and_a_witness() {
+    Configuration c = voters(3);
+    c.members[2].kind = MemberKind::Witness;
+    return c;
+  }
+  static CoreConfig small_log() {
+    CoreConfig config;
+    config.retention = {.entries = 50, .bytes = 1 << 20, .step_entries = 20, .step_bytes = 1 << 20};
+    return config;
+  }
+  Cluster c{two_and_a_witness(), small_log()};
+};
+
+TEST_F(RaftWitness, WhatOneDataServerAndTheWitnessAcknowledgedSurvivesThatServer) {
+  const std::uint64_t first = c.elect();
+  ASSERT_NE(first, 3u) << "a witness leads last";
+  const std::uint64_t other = 3 - first;
+  c.run(500);
+  c.isolate(other);
+  const Index index = c.propose(first, "kept").index;
+  c.run(50);
+  ASSERT_GE(c[first].soft.applied, index) << "acknowledged";
+  c.stop(first);
+  c.heal();
+  const std::int64_t two_timeouts = 2 * (700 + 2 * 400 + 400);
+  ASSERT_TRUE(c.run_until([&] { return c.leader() == other; }, two_timeouts));
+  ASSERT_TRUE(c.run_until([&] { return c[other].soft.applied >= index; }, 1'000));
+  EXPECT_EQ(*c[other].disk.entries.at(index).data, "kept");
+}
+
+TEST_F(RaftWitness, ItKeepsTheLogUntilEveryDataServerHasIt) {
+  const std::uint64_t leader = c.elect();
+  const std::uint64_t other = 3 - leader;
+  c.run(500);
+  c.isolate(other);
+  for (int i = 0; i < 200; ++i) {
+    c.propose(leader);
+    c.run(10);
+  }
+  EXPECT_GT(c.view(leader).base, c.view(other).last) << "a data server has its state";
+  EXPECT_LE(c.view(3).base, c.view(other).last);
+}
+
+TEST_F(RaftWitness, ItForgetsWhatEveryDataServerHas) {
+  const std::uint64_t leader = c.elect();
+  for (int i = 0; i < 200; ++i) {
+    c.propose(leader);
+    c.run(10);
+  }
+  EXPECT_GT(c.view(3).base.value + 20, c.view(3).last.value);
+}
+
 }  // namespace
 }  // namespace fyr::raft
