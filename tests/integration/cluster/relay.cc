@@ -203,7 +203,7 @@ int main(int argc, char** argv) {
   const Options options = parse(argc, argv);
   const int near = open_tun(options.near);
   const int far = open_tun_in(options.far_netns, options.far);
-  std::mt19937_64 random(options.seed != 0 ? options.seed : std::random_device{}());
+  std::mt19937_64 random(options.seed);
   Direction out(near, far, options, random), back(far, near, options, random);
   std::puts("ready");
   std::fflush(stdout);
