@@ -20,8 +20,9 @@ namespace {
 constexpr std::uint64_t kLayout = 1;  // of the keys and of the applied record
 constexpr std::size_t kRecordSize = 5 * 8;
 constexpr char kAppliedKey[] = "applied";
-constexpr std::size_t kMemtableBytes = 8 << 20;  // of one family
-constexpr std::size_t kAllMemtableBytes = 16 << 20;
+// Small: what is not in files yet is applied again from the log at the next start.
+constexpr std::size_t kMemtableBytes = 2 << 20;  // of one family
+constexpr std::size_t kAllMemtableBytes = 4 << 20;
 
 struct Family {
   Table table;
