@@ -6,12 +6,19 @@ import signal
 import sys
 import tempfile
 import time
+import unittest
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 from harness import BINARY, ROOT, Fyr, request, until  # noqa: E402  (tests import them from here)
 
 FULL = os.environ.get("FYR_CLUSTER_FULL") == "1"
+NAMED = os.environ.get("FYR_CLUSTER_NAMED") == "1"  # the caller chose the tests
 LINCHECK = os.path.join(ROOT, "build/release/tests/lincheck/lincheck")
+
+
+def lengthy(test):
+    """Not in the short selection."""
+    return unittest.skipUnless(FULL or NAMED, "only with --full or by name")(test)
 
 
 def trials(short, full):
@@ -162,5 +169,5 @@ def thaw(server):
     server.signal(signal.SIGCONT)
 
 
-__all__ = ["BINARY", "FULL", "LINCHECK", "ROOT", "Cluster", "Server", "freeze", "median", "own_keys",
+__all__ = ["BINARY", "FULL", "LINCHECK", "ROOT", "Cluster", "Server", "freeze", "lengthy", "median", "own_keys",
            "request", "thaw", "trials", "until"]

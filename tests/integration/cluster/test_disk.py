@@ -4,7 +4,7 @@ import unittest
 
 from bed import Bed, after
 from clients import Writers
-from cluster import Cluster, median, trials, until
+from cluster import Cluster, lengthy, median, trials, until
 
 
 class Disks(unittest.TestCase):
@@ -46,6 +46,7 @@ class Disks(unittest.TestCase):
               % (median(gaps), max(gaps)))
         self.assertLessEqual(max(gaps), 6)
 
+    @lengthy
     def test_follower_with_a_frozen_disk_costs_nothing(self):
         leader = self.cluster.leader()
         lame, other = [s for s in self.cluster.servers if s is not leader]

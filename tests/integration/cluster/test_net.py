@@ -4,9 +4,9 @@ import random
 import time
 import unittest
 
-from bed import NET, Bed, command
+from bed import Bed, command
 from clients import Registers, StaleReaders, Writers, verdict
-from cluster import Cluster, freeze, median, thaw, trials, until
+from cluster import Cluster, freeze, lengthy, median, thaw, trials, until
 
 
 class Histories(unittest.TestCase):
@@ -36,7 +36,7 @@ class Histories(unittest.TestCase):
         self.assertTrue(good, words + "\nhistory kept: /tmp/fyr-bed-history\n" + self.cluster.logs())
 
     def during(self, fault, heal, what, seconds, rounds):
-        """The fault, so long, and quiet, so many times; the longest write outage outside of it."""
+        """The fault, so long, and quiet, so many times."""
         clients = Registers(self.cluster.servers, self.path)
         self.addCleanup(clients.stop)
         self.quiet(clients)
@@ -51,6 +51,7 @@ class Histories(unittest.TestCase):
         self.during(lambda: self.bed.isolate(self.cluster.leader(), self.cluster.servers),
                     self.bed.heal, "leader cut off", 4, trials(2, 20))
 
+    @lengthy
     def test_leader_cut_off_by_resets(self):
         self.during(lambda: self.bed.isolate(self.cluster.leader(), self.cluster.servers, "reset"),
                     self.bed.heal, "leader cut off by resets", 4, trials(1, 20))
@@ -63,6 +64,7 @@ class Histories(unittest.TestCase):
                     self.bed.cut_one_way(other, leader)
         self.during(fault, self.bed.heal, "leader hears nobody", 4, trials(1, 20))
 
+    @lengthy
     def test_leader_that_nobody_hears(self):
         def fault():
             leader = self.cluster.leader()
@@ -71,12 +73,14 @@ class Histories(unittest.TestCase):
                     self.bed.cut_one_way(leader, other)
         self.during(fault, self.bed.heal, "nobody hears the leader", 4, trials(1, 20))
 
+    @lengthy
     def test_one_link_of_the_leader_is_cut(self):
         def fault():
             leader = self.cluster.leader()
             self.bed.cut(leader, [s for s in self.cluster.servers if s is not leader][0])
         self.during(fault, self.bed.heal, "one link of the leader cut", 4, trials(1, 20))
 
+    @lengthy
     def test_a_tenth_of_the_packets_is_lost(self):
         def fault():
             for one in self.cluster.servers:
@@ -146,13 +150,16 @@ class Outages(unittest.TestCase):
         print("write outage, %s: p50 %.2f s, max %.2f s" % (what, median(gaps), max(gaps)))
         self.assertLessEqual(max(gaps), limit)
 
+    @lengthy
     def test_leader_cut_off(self):
         self.measure(lambda leader, others: self.bed.isolate(leader, others), 3.5, "leader cut off")
 
+    @lengthy
     def test_leader_hears_nobody(self):
         self.measure(lambda leader, others: [self.bed.cut_one_way(o, leader) for o in others], 3.5,
                      "leader hears nobody")
 
+    @lengthy
     def test_nobody_hears_the_leader(self):
         self.measure(lambda leader, others: [self.bed.cut_one_way(leader, o) for o in others], 3.5,
                      "nobody hears the leader")
@@ -191,6 +198,7 @@ class Sites(unittest.TestCase):
         self.assertTrue(23.5 < median_ms < 28, median_ms)
         self.assertEqual(lost, 0)
 
+    @lengthy
     def test_the_relay_loses_as_it_says(self):
         bed = Bed(1, disks=False, far=(1,), delay_ms=1, loss=0.1)
         self.addCleanup(bed.close)
