@@ -14,9 +14,18 @@ bool always_alone(const RecoveredState& recovered, NodeId self) {
   const auto alone = [self](const Configuration& c) {
     return !c.is_joint() && std::ranges::all_of(c.voters, [self](NodeId id) { return id == self; });
   };
-  return alone(recovered.base.configuration) &&
+  const Configuration& newest = recovered.configurations.empty()
+                                    ? recovered.base.configuration
+                                    : recovered.configurations.back().second;
+  return !newest.voters.empty() && alone(recovered.base.configuration) &&
          std::ranges::all_of(recovered.configurations,
                              [&](const auto& known) { return alone(known.second); });
+}
+
+// No leader of a later term than a founder's was ever heard, so none was followed.
+bool never_took_part(const RecoveredState& recovered) {
+  return !recovered.ever_voted && recovered.last == Index{} && recovered.hard.term <= Term(1) &&
+         recovered.hard.voted_for == NodeId{};
 }
 
 }  // namespace
@@ -26,8 +35,7 @@ Core::Core(const CoreConfig& config, RecoveredState recovered, std::uint64_t see
       random_(seed),
       hard_(recovered.hard),
       durable_hard_(recovered.hard),
-      promised_nothing_(always_alone(recovered, config.self) ||
-                        (!recovered.ever_voted && recovered.last == Index{})),
+      promised_nothing_(always_alone(recovered, config.self) || never_took_part(recovered)),
       log_(recovered.base.index, recovered.base.term, std::move(recovered.runs), recovered.last),
       retention_(config.retention, recovered.base.index),
       commit_(std::max(recovered.base.index, recovered.applied)),

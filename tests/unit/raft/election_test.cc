@@ -104,6 +104,16 @@ TEST(RaftElection, ANodeThatNeverVotedPromisedNothing) {
   EXPECT_TRUE(s.sent_one<VoteReply>()->granted);
 }
 
+// A leader may count on the echo of a node that has no entry yet.
+TEST(RaftElection, AnEmptyNodeThatHeardOfALeaderMayHavePromisedSomething) {
+  DiskImage disk;
+  disk.hard = {Term(2), NodeId{}};
+  Solo s(std::move(disk));
+  s.receive(2, 3, vote(1, 1));
+  s.disk_done();
+  EXPECT_FALSE(s.sent_one<VoteReply>()->granted);
+}
+
 TEST(RaftElection, TheLeadersMessagesRenewThePromise) {
   Solo s;
   s.live(kE);
@@ -264,6 +274,18 @@ TEST(RaftElection, D2_AVoteLeavesOnlyWhenItIsDurable) {
   EXPECT_FALSE(s.sent_one<VoteReply>(3)->granted);
   s.receive(2, 2, vote(1, 1));
   EXPECT_TRUE(s.sent_one<VoteReply>(2)->granted) << "el-vote-repeat-same-candidate-granted-again";
+}
+
+TEST(RaftElection, D2_AVoteInATermThatIsDurableAlreadyWaitsForItsOwnWrite) {
+  Solo s(voters(3), {1});
+  s.live(kE);
+  s.receive(2, 5, vote(1, 1));  // behind: refused, but its term is taken over
+  s.disk_done();
+  s.clear();
+  s.receive(3, 5, vote(2, 1));
+  EXPECT_TRUE(s.sent().empty());
+  s.disk_done();
+  EXPECT_TRUE(s.sent_one<VoteReply>(3)->granted);
 }
 
 TEST(RaftElection, ARepeatedRequestDoesNotOvertakeTheWriteOfTheVote) {
