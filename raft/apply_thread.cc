@@ -4,8 +4,12 @@
 
 namespace fyr::raft {
 
-ApplyThread::ApplyThread(Applier applier, std::function<void(const Error&)> failed)
-    : applier_(std::move(applier)), failed_(std::move(failed)), thread_([this] { run(); }) {}
+ApplyThread::ApplyThread(Applier applier, std::function<void()> done,
+                         std::function<void(const Error&)> failed)
+    : applier_(std::move(applier)),
+      done_(std::move(done)),
+      failed_(std::move(failed)),
+      thread_([this] { run(); }) {}
 
 void ApplyThread::submit(ApplyTask task) {
   bool was_empty = false;
@@ -68,6 +72,8 @@ void ApplyThread::run() {
     } else if (auto done = applier_.run(task); !done) {
       failed = true;
       failed_(done.error());
+    } else {
+      done_();
     }
   }
 }

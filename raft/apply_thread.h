@@ -18,7 +18,9 @@ namespace fyr::raft {
 
 class ApplyThread {
  public:
-  ApplyThread(Applier applier, std::function<void(const Error&)> failed);
+  // `done` follows each task, when everybody is answered.
+  ApplyThread(Applier applier, std::function<void()> done,
+              std::function<void(const Error&)> failed);
   ~ApplyThread() { stop(); }
   void submit(ApplyTask task);
   // Runs it between two tasks; any thread. Dropped after a failure or stop().
@@ -32,6 +34,7 @@ class ApplyThread {
   void abandon(ApplyTask& task);
 
   Applier applier_;
+  const std::function<void()> done_;
   const std::function<void(const Error&)> failed_;
   std::mutex mutex_;
   std::condition_variable wake_;

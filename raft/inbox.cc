@@ -16,34 +16,54 @@ std::size_t cost(const Message& message) {
 }  // namespace
 
 template <class F>
-std::optional<Error> Inbox::add(F&& f) {
+Inbox::Left Inbox::add(May may, F&& f) {
   std::unique_lock lock(mutex_);
-  if (stopped_) return fail(ErrorCode::Stopped, "stopping");
-  auto error = f();
-  if (!error) wake(lock);
-  return error;
+  if (stopped_) return {fail(ErrorCode::Stopped, "stopping"), false, {}};
+  if (auto error = f()) return {std::move(error), false, {}};
+  if (may != May::Never && !busy_ && !awake_) {
+    const Instant at = now();
+    if (may == May::Always || !until_ || at < *until_) {
+      begin_turn();
+      return {std::nullopt, true, at};
+    }
+  }
+  wake(lock);
+  return {};
 }
 
 template <class T>
 std::optional<Error> Inbox::add_request(std::vector<T>& requests, T& request) {
-  return add([&]() -> std::optional<Error> {
-    if (requests.size() >= kMaxRequests) {
-      return fail(ErrorCode::ResourceExhausted, "too many requests are waiting");
-    }
-    requests.push_back(std::move(request));
-    return std::nullopt;
-  });
+  return add(May::Never,
+             [&]() -> std::optional<Error> {
+               if (requests.size() >= kMaxRequests) {
+                 return fail(ErrorCode::ResourceExhausted, "too many requests are waiting");
+               }
+               requests.push_back(std::move(request));
+               return std::nullopt;
+             })
+      .error;
 }
 
+// Under the lock.
+void Inbox::begin_turn() {
+  busy_ = true;
+  awake_ = false;
+  urgent_ = false;
+  proposal_bytes_ = 0;
+  message_bytes_ = 0;
+  input_.merge(waiting_);
+}
+
+// Who has the turn looks at awake_ when it gives it back.
 void Inbox::wake(std::unique_lock<std::mutex>& lock) {
-  const bool sleeps = !awake_;
+  const bool sleeps = !awake_ && !busy_;
   awake_ = true;
   lock.unlock();
   if (sleeps) wake_.notify_one();
 }
 
-std::optional<Error> Inbox::propose(DriverInput::Propose& proposal) {
-  return add([&]() -> std::optional<Error> {
+Inbox::Left Inbox::propose(DriverInput::Propose& proposal) {
+  return add(May::NothingDue, [&]() -> std::optional<Error> {
     const std::size_t size = proposal.data->size() + 64;
     if (proposal_bytes_ + size > kMaxProposalBytes) {
       return fail(ErrorCode::ResourceExhausted, "too many writes are waiting");
@@ -54,31 +74,11 @@ std::optional<Error> Inbox::propose(DriverInput::Propose& proposal) {
   });
 }
 
-std::optional<Error> Inbox::read(DriverInput::Read& read) {
-  return add([&]() -> std::optional<Error> {
-    if (waiting_.reads.size() >= kMaxReads) {
-      return fail(ErrorCode::ResourceExhausted, "too many reads are waiting");
-    }
-    waiting_.reads.push_back(std::move(read));
-    return std::nullopt;
-  });
-}
-
-std::optional<Error> Inbox::change(DriverInput::Change& change) {
-  return add_request(waiting_.changes, change);
-}
-std::optional<Error> Inbox::transfer(DriverInput::Transfer& transfer) {
-  return add_request(waiting_.transfers, transfer);
-}
-std::optional<Error> Inbox::found(DriverInput::Found& found) {
-  return add_request(waiting_.founds, found);
-}
-
-void Inbox::messages(std::vector<Message> got) {
+Inbox::Left Inbox::messages(std::vector<Message> got) {
   static metrics::Counter& dropped = metrics::counter("fyr.raft.messages_dropped");
   std::size_t bytes = 0;
   for (const Message& message : got) bytes += cost(message);
-  add([&]() -> std::optional<Error> {
+  return add(May::Always, [&]() -> std::optional<Error> {
     const bool full = waiting_.messages.size() + got.size() > kMaxMessages ||
                       message_bytes_ + bytes > kMaxMessageBytes;
     if (full) {
@@ -95,35 +95,69 @@ void Inbox::messages(std::vector<Message> got) {
   });
 }
 
-void Inbox::link(NodeId peer, LinkState state) {
-  add([&]() -> std::optional<Error> {
-    waiting_.links.emplace_back(peer, state);
-    return std::nullopt;
-  });
-}
-
-void Inbox::written(WriteId upto) {
-  add([&]() -> std::optional<Error> {
+Inbox::Left Inbox::written(WriteId upto) {
+  return add(May::Always, [&]() -> std::optional<Error> {
     waiting_.written = upto;
     return std::nullopt;
   });
 }
 
+std::optional<Error> Inbox::read(DriverInput::Read& read) {
+  return add(May::Never,
+             [&]() -> std::optional<Error> {
+               if (waiting_.reads.size() >= kMaxReads) {
+                 return fail(ErrorCode::ResourceExhausted, "too many reads are waiting");
+               }
+               waiting_.reads.push_back(std::move(read));
+               return std::nullopt;
+             })
+      .error;
+}
+
+std::optional<Error> Inbox::change(DriverInput::Change& change) {
+  return add_request(waiting_.changes, change);
+}
+std::optional<Error> Inbox::transfer(DriverInput::Transfer& transfer) {
+  return add_request(waiting_.transfers, transfer);
+}
+std::optional<Error> Inbox::found(DriverInput::Found& found) {
+  return add_request(waiting_.founds, found);
+}
+
+void Inbox::link(NodeId peer, LinkState state) {
+  add(May::Never, [&]() -> std::optional<Error> {
+    waiting_.links.emplace_back(peer, state);
+    return std::nullopt;
+  });
+}
+
 void Inbox::applied(Index applied, Index durable, bool urgent) {
-  std::unique_lock lock(mutex_);
+  std::lock_guard lock(mutex_);
   waiting_.applied = DriverInput::AppliedTo{applied, durable};
-  if (urgent || applied >= wanted_) wake(lock);
+  urgent_ = urgent_ || urgent;
+}
+
+bool Inbox::look_at_applied() {
+  std::unique_lock lock(mutex_);
+  if (stopped_ || !waiting_.applied) return false;
+  if (!urgent_ && waiting_.applied->applied < wanted_) return false;
+  if (!busy_ && !awake_) {
+    begin_turn();
+    return true;
+  }
+  wake(lock);
+  return false;
 }
 
 void Inbox::fetched(FetchedLog log) {
-  add([&]() -> std::optional<Error> {
+  add(May::Never, [&]() -> std::optional<Error> {
     waiting_.fetched.push_back(std::move(log));
     return std::nullopt;
   });
 }
 
 void Inbox::snapshot(SnapshotEvent event) {
-  add([&]() -> std::optional<Error> {
+  add(May::Never, [&]() -> std::optional<Error> {
     waiting_.snapshots.push_back(std::move(event));
     return std::nullopt;
   });
@@ -135,25 +169,35 @@ void Inbox::stop() {
   wake(lock);
 }
 
-bool Inbox::take(DriverInput& input, std::optional<Instant> until, Index wanted) {
+bool Inbox::take() {
   std::unique_lock lock(mutex_);
-  wanted_ = wanted;
-  const bool relevant = waiting_.applied && waiting_.applied->applied >= wanted;
-  awake_ = awake_ || stopped_ || relevant || !input.proposals.empty();
-  while (!awake_) {
-    if (!until) {
+  while (busy_ || !awake_) {
+    // Whoever has the turn says when the next step is due.
+    sleeps_ = busy_ ? std::nullopt : until_;
+    if (!sleeps_) {
       wake_.wait(lock);
       continue;
     }
-    const Duration left = *until - now();
+    const Duration left = *sleeps_ - now();
     if (left <= Duration::zero()) break;
     wake_.wait_for(lock, left);
   }
-  awake_ = false;
-  proposal_bytes_ = 0;
-  message_bytes_ = 0;
-  input.merge(waiting_);
+  begin_turn();
   return !stopped_;
+}
+
+void Inbox::finish(std::optional<Instant> until, Index wanted, bool again) {
+  bool notify = false;
+  {
+    std::lock_guard lock(mutex_);
+    busy_ = false;
+    until_ = until;
+    wanted_ = wanted;
+    const bool relevant = waiting_.applied && (urgent_ || waiting_.applied->applied >= wanted);
+    awake_ = awake_ || stopped_ || relevant || again || !input_.proposals.empty();
+    notify = awake_ || (until_ && (!sleeps_ || *until_ < *sleeps_));
+  }
+  if (notify) wake_.notify_one();
 }
 
 }  // namespace fyr::raft

@@ -63,9 +63,11 @@ class NodeImpl final : public Node {
         driver_(core_config(options_, *storage_), std::move(recovered), seed_of(options_)),
         applied_(driver_.core().view().applied.value),
         writer_(
-            *storage_, [this](WriteId upto) { inbox_.written(upto); },
+            *storage_, [this](WriteId upto) { step_if(inbox_.written(upto).turn); },
             [this](const Error& error) { on_fatal(error); }),
-        apply_(make_applier(machine), [this](const Error& error) { on_fatal(error); }),
+        apply_(
+            make_applier(machine), [this] { step_if(inbox_.look_at_applied()); },
+            [this](const Error& error) { on_fatal(error); }),
         log_reader_("raft-log-read") {
     status_.id = self_;
     published_members_ = driver_.core().configuration();
@@ -78,7 +80,9 @@ class NodeImpl final : public Node {
   void propose(std::string data, std::function<void(Result<Applied>)> done) override {
     DriverInput::Propose proposal{std::make_shared<const std::string>(std::move(data)),
                                   std::move(done)};
-    if (auto error = inbox_.propose(proposal)) refuse(std::move(proposal.done), *error);
+    const Inbox::Left left = inbox_.propose(proposal);
+    if (left.error) refuse(std::move(proposal.done), *left.error);
+    if (left.turn) step(left.at, Answers::Later);
   }
 
   void read(ReadMode mode, std::function<void(Result<Index>)> done) override {
@@ -127,6 +131,8 @@ class NodeImpl final : public Node {
         machine, Index(applied_.load()),
         [this](IndexRange range, std::size_t bytes) { return storage_->read(range, bytes); },
         [this](Index applied, Index durable, bool flushed) {
+          // Of the batch before, while this one's clients still wait: they come first.
+          step_if(inbox_.look_at_applied());
           applied_.store(applied.value, std::memory_order_release);
           inbox_.applied(applied, durable, flushed);
         });
@@ -157,8 +163,15 @@ class NodeImpl final : public Node {
   void start_transport();
   void adopt(const std::string& cluster, std::uint32_t recovery_epoch);
   Configuration founders(std::vector<Member> voters) const;
+  // Later: the thread may hold locks which those who wait need; the raft thread answers them.
+  enum class Answers { Now, Later };
   void run();
-  void perform(DriverOutput& out);
+  void step(Instant at, Answers answers);
+  void step_if(bool turn) {
+    if (turn) step(now(), Answers::Now);
+  }
+  void perform(DriverOutput& out, Answers answers);
+  void answer_deferred();
   void perform_snapshots(const DriverOutput& out);
   void read_log(const FetchLog& fetch);
   void publish(const SoftState& soft);
@@ -170,11 +183,15 @@ class NodeImpl final : public Node {
   const NodeId self_;
   const Instant started_ = now();
   Inbox inbox_;
-  Driver driver_;                             // raft thread
-  SoftState published_;                       // raft thread
-  Instant peers_published_ = Instant::min();  // raft thread
-  std::vector<Member> addressed_;             // raft thread: the transport's peers
-  Configuration members_;                     // raft thread: as published
+  // By who has the turn.
+  Driver driver_;
+  SoftState published_;
+  Instant peers_published_ = Instant::min();
+  std::vector<Member> addressed_;  // the transport's peers
+  Configuration members_;          // as published
+  std::vector<std::pair<ReadDone, Result<Index>>> deferred_reads_;
+  std::vector<std::pair<RequestDone, Result<void>>> deferred_requests_;
+  // ----
   std::atomic<std::uint64_t> applied_;
   std::atomic<Instant::rep> readable_until_{Instant::min().time_since_epoch().count()};
   std::atomic<bool> ended_{false};  // stopped or failed: nothing is served any more
@@ -184,6 +201,7 @@ class NodeImpl final : public Node {
   Configuration published_members_;          // guarded by status_mutex_
   std::vector<PeerStatus> published_peers_;  // guarded by status_mutex_
   std::atomic<std::thread::id> raft_thread_;
+  std::atomic<std::thread::id> stepping_;  // whose turn it is
   std::mutex stop_mutex_;
   std::unique_ptr<SnapshotKeeper> keeper_;  // outlives the threads that call it
   LogWriter writer_;
@@ -218,7 +236,9 @@ void NodeImpl::start_transport() {
   transport.serve_snapshots(keeper_.get());
   const Identity identity = storage_->identity();
   Transport::Receiver receiver;
-  receiver.messages = [this](std::vector<Message> got) { inbox_.messages(std::move(got)); };
+  receiver.messages = [this](std::vector<Message> got) {
+    step_if(inbox_.messages(std::move(got)).turn);
+  };
   receiver.link = [this](NodeId peer, LinkState state) { inbox_.link(peer, state); };
   receiver.adopted = [this](const std::string& cluster, std::uint32_t epoch) {
     keeper_->worker().post([this, cluster, epoch] { adopt(cluster, epoch); });
@@ -239,7 +259,8 @@ void NodeImpl::adopt(const std::string& cluster, std::uint32_t recovery_epoch) {
 
 void NodeImpl::stop() {
   const auto self = std::this_thread::get_id();
-  CHECK_MSG(self != raft_thread_.load() && self != apply_.id(), "a callback stops its node");
+  CHECK_MSG(self != raft_thread_.load() && self != stepping_.load() && self != apply_.id(),
+            "a callback stops its node");
   std::lock_guard lock(stop_mutex_);
   inbox_.stop();
   if (thread_.joinable()) thread_.join();
@@ -278,42 +299,57 @@ void NodeImpl::found_cluster(std::vector<Member> voters, RequestDone done) {
   if (!posted) done(fail(ErrorCode::Stopped, "stopping"));
 }
 
-// ---- the raft thread ----------------------------------------------------------------------
+// ---- the core -------------------------------------------------------------------------------
 
 void NodeImpl::run() {
   name_this_thread("raft");
   raft_thread_.store(std::this_thread::get_id());
   publish_members();
-  DriverInput input;
-  std::optional<Instant> wake_at = now();
-  Index wanted = driver_.core().wanted_applied();
-  while (inbox_.take(input, wake_at, wanted)) {
-    const Instant at = now();
-    DriverOutput out = driver_.step(at, input);
-    wake_at = out.wake_at;
-    wanted = driver_.core().wanted_applied();
-    // What readers may rely on is said before anybody is answered or anything is applied.
-    publish(out.soft);
-    perform(out);
-    publish_members();
-    publish_peers(at);
-  }
-  DriverOutput rest = driver_.abandon(input);
-  perform(rest);
+  do {
+    answer_deferred();
+    step(now(), Answers::Now);
+  } while (inbox_.take());
+  answer_deferred();
+  DriverOutput rest = driver_.abandon(inbox_.input());
+  perform(rest, Answers::Now);
   ended_.store(true);
 }
 
+// By whoever has the turn.
+void NodeImpl::step(Instant at, Answers answers) {
+  stepping_.store(std::this_thread::get_id(), std::memory_order_relaxed);
+  DriverOutput out = driver_.step(at, inbox_.input());
+  // What readers may rely on is said before anybody is answered or anything is applied.
+  publish(out.soft);
+  perform(out, answers);
+  publish_members();
+  publish_peers(at);
+  stepping_.store({}, std::memory_order_relaxed);
+  inbox_.finish(out.wake_at, driver_.core().wanted_applied(),
+                !deferred_reads_.empty() || !deferred_requests_.empty());
+}
+
 // The disk begins first, then the network, and both work at the same time (D4).
-void NodeImpl::perform(DriverOutput& out) {
+void NodeImpl::perform(DriverOutput& out, Answers answers) {
   if (!out.persist.empty() || out.compact) {
     writer_.submit(std::move(out.persist), std::move(out.compact));
   }
   if (!out.send.empty() && options_.transport) options_.transport->send(std::move(out.send));
   if (out.apply) apply_.submit(std::move(*out.apply));
-  for (auto& [done, result] : out.reads) done(std::move(result));
-  for (auto& [done, result] : out.requests) done(std::move(result));
+  if (answers == Answers::Now) {
+    for (auto& [done, result] : out.reads) done(std::move(result));
+    for (auto& [done, result] : out.requests) done(std::move(result));
+  } else {
+    for (auto& each : out.reads) deferred_reads_.push_back(std::move(each));
+    for (auto& each : out.requests) deferred_requests_.push_back(std::move(each));
+  }
   for (const FetchLog& fetch : out.fetch) read_log(fetch);
   perform_snapshots(out);
+}
+
+void NodeImpl::answer_deferred() {
+  for (auto& [done, result] : std::exchange(deferred_reads_, {})) done(std::move(result));
+  for (auto& [done, result] : std::exchange(deferred_requests_, {})) done(std::move(result));
 }
 
 void NodeImpl::perform_snapshots(const DriverOutput& out) {

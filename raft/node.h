@@ -1,13 +1,15 @@
 // The Raft node: core, storage and threads behind one small face.
 //
 // A proposal is answered after it was applied on this node (D9), in log order. An outcome that is
-// not known is CommitUnknown, never a failure. Callbacks for proposals run on the apply thread,
-// for reads on the raft thread; both must be short (post onwards). Once the node has stopped they
-// run inside the call, with Stopped.
+// not known is CommitUnknown, never a failure. Callbacks for proposals run on the apply thread, all
+// others on a thread of the node or of the transport; they must be short (post onwards). Once the
+// node has stopped they run inside the call, with Stopped.
 //
-// Threads: raft (the core; never touches the disk), raft-log (append and sync), apply,
-// raft-log-read (entries for peers that are far behind), raft-snapshot. A write error of the log or
-// the hard state is never retried: it ends the process (raft.md §10).
+// Threads: raft (the core and its timers; never touches the disk), raft-log (append and sync),
+// apply, raft-log-read (entries for peers that are far behind), raft-snapshot. Who brings the core
+// something while it is idle runs it on the spot (inbox.h): a thread that proposes, one of the
+// transport, raft-log. A write error of the log or the hard state is never retried: it ends the
+// process (raft.md §10).
 //
 // A node without a cluster, and without `bootstrap`, waits: until found_cluster(), or until a peer
 // that counts it among its members calls.
@@ -95,7 +97,8 @@ struct NodeOptions {
   std::uint64_t seed = 0;  // 0: one from the system
   // To the other nodes; null: there are none, ever. The node starts and stops it.
   std::shared_ptr<Transport> transport{};
-  // Raft thread, also before open() has returned; not called for a change back to what it was.
+  // In the node's order, also before open() has returned; not called for a change back to what it
+  // was.
   std::function<void(const Status&)> on_role_change;
   // What ends the process after a write error; empty: a log line and _exit(74). For tests.
   std::function<void(const Error&)> on_fatal;
