@@ -94,6 +94,28 @@ class Clients {
   int running_ = 0;
 };
 
+// Whether this node leads, once somebody does.
+class Leadership {
+ public:
+  void changed(const Status& status) {
+    std::lock_guard lock(mutex_);
+    known_ = status.leader != NodeId{};
+    leads_ = status.role == Role::Leader;
+    changed_.notify_all();
+  }
+  bool await() {
+    std::unique_lock lock(mutex_);
+    changed_.wait(lock, [this] { return known_; });
+    return leads_;
+  }
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  bool known_ = false;
+  bool leads_ = false;
+};
+
 // ---- one node, told what to do on its standard input --------------------------------------
 
 std::string load(Node& node, std::istream& words) {
@@ -130,13 +152,15 @@ int run_node(const char* directory) {
   options.directory = directory;
   options.address = "127.0.0.1:" + std::to_string(port);
   options.transport = transport;
+  Leadership leadership;
+  options.on_role_change = [&](const Status& status) { leadership.changed(status); };
   auto opened = Node::open(options, machine);
   if (!opened) {
     std::fprintf(stderr, "%s\n", opened.error().message.c_str());
     return 1;
   }
   Node& node = **opened;
-  std::cout << node.id().value << " " << options.address << std::endl;
+  std::cout << node.id().value << " " << options.address << '\n' << std::flush;
   for (std::string line; std::getline(std::cin, line);) {
     std::istringstream words(line);
     std::string word;
@@ -146,13 +170,13 @@ int run_node(const char* directory) {
       for (Member member; words >> member.id.value >> member.address;) members.push_back(member);
       std::promise<Result<void>> founded;
       node.found_cluster(members, [&](Result<void> result) { founded.set_value(result); });
-      std::cout << (founded.get_future().get() ? "founded" : "failed") << std::endl;
-    } else if (word == "role") {
-      std::cout << (node.status().role == Role::Leader ? "leads" : "follows") << std::endl;
+      std::cout << (founded.get_future().get() ? "founded" : "failed") << '\n' << std::flush;
+    } else if (word == "await") {
+      std::cout << (leadership.await() ? "leads" : "follows") << '\n' << std::flush;
     } else if (word == "load") {
-      std::cout << load(node, words) << std::endl;
+      std::cout << load(node, words) << '\n' << std::flush;
     } else if (word == "cpu") {
-      std::cout << cpu_seconds() << std::endl;
+      std::cout << cpu_seconds() << '\n' << std::flush;
     }
   }
   node.stop();
@@ -221,17 +245,16 @@ int main(int argc, char** argv) {
   std::vector<std::unique_ptr<Child>> nodes;
   std::string found = "found";
   for (int i = 0; i < 3; ++i) {
-    nodes.push_back(std::make_unique<Child>("/proc/self/exe",
-                                            std::string(argv[1]) + "/" + std::to_string(i)));
+    nodes.push_back(
+        std::make_unique<Child>("/proc/self/exe", std::string(argv[1]) + "/" + std::to_string(i)));
     found += " " + nodes.back()->self;
   }
   if (nodes[0]->ask(found) != "founded") return 1;
   Child* leader = nullptr;
   while (!leader) {
     for (auto& node : nodes) {
-      if (node->ask("role") == "leads") leader = node.get();
+      if (node->ask("await") == "leads") leader = node.get();
     }
-    ::usleep(10'000);
   }
   const auto cpu = [&] {
     double sum = 0;

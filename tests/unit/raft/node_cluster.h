@@ -1,4 +1,5 @@
-// Several nodes in one process with real disks, talking over the loopback interface.
+// Several nodes in one process with real disks, talking over the loopback interface or, for the
+// thread sanitizer, over a LocalNetwork.
 #pragma once
 
 #include <grpcpp/grpcpp.h>
@@ -15,38 +16,86 @@
 
 #include "raft/grpc_transport.h"
 #include "raft/node.h"
+#include "tests/unit/raft/local_network.h"
 #include "tests/unit/raft/temp_folder.h"
 
 namespace fyr::raft {
 
-// One node with its listener; can be stopped and started again on the same folder and port.
-class TestNode {
+// A transport and what it listens with; the address stays the same in every life.
+class TestConnection {
  public:
-  using MakeMachine = std::function<std::unique_ptr<StateMachine>()>;
-  TestNode(std::filesystem::path folder, std::string name, MakeMachine make_machine)
-      : folder_(std::move(folder)),
-        name_(std::move(name)),
-        make_machine_(std::move(make_machine)) {}
-  ~TestNode() { stop(); }
+  virtual ~TestConnection() = default;
+  virtual std::shared_ptr<Transport> open() = 0;
+  virtual void close() = 0;
+  virtual std::string address() const = 0;
+};
 
-  void start() {
+class GrpcConnection final : public TestConnection {
+ public:
+  std::shared_ptr<Transport> open() override {
     transport_ = GrpcTransport::make();
     grpc::ServerBuilder builder;
     builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
+    builder.AddChannelArgument(GRPC_ARG_HTTP2_MAX_PING_STRIKES, 0);
     builder.SetMaxReceiveMessageSize(64 << 20);
     int port = 0;
     builder.AddListeningPort("127.0.0.1:" + std::to_string(port_),
                              grpc::InsecureServerCredentials(), &port);
     builder.RegisterService(&transport_->service());
     server_ = builder.BuildAndStart();
-    ASSERT_TRUE(server_ && port != 0) << "port " << port_;
+    EXPECT_TRUE(server_ && port != 0) << "port " << port_;
     port_ = port;
+    return transport_;
+  }
+  void close() override {
+    if (transport_) transport_->stop();
+    if (server_) server_->Shutdown(std::chrono::system_clock::now());
+    if (server_) server_->Wait();
+    server_.reset();
+    transport_.reset();
+  }
+  std::string address() const override { return "127.0.0.1:" + std::to_string(port_); }
+
+ private:
+  int port_ = 0;
+  std::shared_ptr<GrpcTransport> transport_;
+  std::unique_ptr<grpc::Server> server_;
+};
+
+class LocalConnection final : public TestConnection {
+ public:
+  explicit LocalConnection(LocalNetwork& network) : network_(network) {}
+  std::shared_ptr<Transport> open() override { return transport_ = network_.add(); }
+  void close() override {
+    if (transport_) transport_->stop();
+    transport_.reset();
+  }
+  std::string address() const override { return "local"; }
+
+ private:
+  LocalNetwork& network_;
+  std::shared_ptr<Transport> transport_;
+};
+
+// One node; can be stopped and started again on the same folder and address.
+class TestNode {
+ public:
+  using MakeMachine = std::function<std::unique_ptr<StateMachine>()>;
+  TestNode(std::filesystem::path folder, std::string name, MakeMachine make_machine,
+           std::unique_ptr<TestConnection> connection)
+      : folder_(std::move(folder)),
+        name_(std::move(name)),
+        make_machine_(std::move(make_machine)),
+        connection_(std::move(connection)) {}
+  ~TestNode() { stop(); }
+
+  void start() {
     if (!machine_) machine_ = make_machine_();
     NodeOptions options;
     options.directory = folder_;
     options.name = name_;
-    options.address = "127.0.0.1:" + std::to_string(port_);
-    options.transport = transport_;
+    options.transport = connection_->open();
+    options.address = connection_->address();
     if (tune) tune(options);
     auto opened = Node::open(std::move(options), *machine_);
     ASSERT_TRUE(opened) << opened.error().message;
@@ -56,18 +105,14 @@ class TestNode {
   void stop() {
     if (node_) node_->stop();
     node_.reset();
-    if (transport_) transport_->stop();
-    if (server_) server_->Shutdown(std::chrono::system_clock::now());
-    if (server_) server_->Wait();
-    server_.reset();
-    transport_.reset();
+    connection_->close();
   }
   bool runs() const { return node_ != nullptr; }
   Member member() const {
     Member out;
     out.id = node_->id();
     out.name = name_;
-    out.address = "127.0.0.1:" + std::to_string(port_);
+    out.address = connection_->address();
     return out;
   }
   Node& operator*() { return *node_; }
@@ -80,10 +125,8 @@ class TestNode {
   const std::filesystem::path folder_;
   const std::string name_;
   const MakeMachine make_machine_;
-  int port_ = 0;
+  const std::unique_ptr<TestConnection> connection_;
   std::unique_ptr<StateMachine> machine_;
-  std::shared_ptr<GrpcTransport> transport_;
-  std::unique_ptr<grpc::Server> server_;
   std::unique_ptr<Node> node_;
 };
 
@@ -100,13 +143,21 @@ Result<T> wait_for_answer(F&& ask) {
 
 class TestCluster {
  public:
-  explicit TestCluster(TestNode::MakeMachine make_machine)
-      : make_machine_(std::move(make_machine)) {}
+  // `network`: null for gRPC.
+  explicit TestCluster(TestNode::MakeMachine make_machine, LocalNetwork* network = nullptr)
+      : make_machine_(std::move(make_machine)), network_(network) {}
 
   // Not in the cluster yet.
   TestNode& add() {
     const std::string name = "node-" + std::to_string(nodes_.size());
-    nodes_.push_back(std::make_unique<TestNode>(folder_.path() / name, name, make_machine_));
+    std::unique_ptr<TestConnection> connection;
+    if (network_) {
+      connection = std::make_unique<LocalConnection>(*network_);
+    } else {
+      connection = std::make_unique<GrpcConnection>();
+    }
+    nodes_.push_back(std::make_unique<TestNode>(folder_.path() / name, name, make_machine_,
+                                                std::move(connection)));
     nodes_.back()->tune = [this](NodeOptions& options) {
       if (tune) tune(options);
       const auto before = options.on_role_change;
@@ -186,6 +237,7 @@ class TestCluster {
  private:
   TempFolder folder_;
   const TestNode::MakeMachine make_machine_;
+  LocalNetwork* const network_;
   std::mutex mutex_;
   std::condition_variable changed_;
   std::vector<std::unique_ptr<TestNode>> nodes_;

@@ -21,7 +21,9 @@ std::vector<std::string> data_of(TestNode& node) {
   return dynamic_cast<RecordingMachine&>(node.machine()).data();
 }
 
-class ClusterTest : public ::testing::Test {
+enum class Network { Grpc, Local };
+
+class ClusterTest : public ::testing::TestWithParam<Network> {
  protected:
   // Everywhere the same, in order, once; and what was acknowledged is in it.
   void expect_agreement(const std::vector<std::string>& acknowledged) {
@@ -50,11 +52,12 @@ class ClusterTest : public ::testing::Test {
     }
   }
 
-  TestCluster cluster_{recording};
+  LocalNetwork network_;
+  TestCluster cluster_{recording, GetParam() == Network::Local ? &network_ : nullptr};
   std::vector<std::string> written_;
 };
 
-TEST_F(ClusterTest, ElectsALeaderAndReplicates) {
+TEST_P(ClusterTest, ElectsALeaderAndReplicates) {
   cluster_.found(3);
   write(50);
   expect_agreement(written_);
@@ -72,7 +75,7 @@ TEST_F(ClusterTest, ElectsALeaderAndReplicates) {
   EXPECT_EQ((*leader)->status().last_contact, Duration::zero());
 }
 
-TEST_F(ClusterTest, SurvivesTheStopOfItsLeaderWhichThenCatchesUp) {
+TEST_P(ClusterTest, SurvivesTheStopOfItsLeaderWhichThenCatchesUp) {
   cluster_.found(3);
   write(20);
   for (int round = 0; round < 3; ++round) {
@@ -86,7 +89,7 @@ TEST_F(ClusterTest, SurvivesTheStopOfItsLeaderWhichThenCatchesUp) {
   expect_agreement(written_);
 }
 
-TEST_F(ClusterTest, WritesGoOnWhileAFollowerIsStopped) {
+TEST_P(ClusterTest, WritesGoOnWhileAFollowerIsStopped) {
   cluster_.found(3);
   write(5);
   TestNode* const stopped = cluster_.follower();
@@ -97,7 +100,7 @@ TEST_F(ClusterTest, WritesGoOnWhileAFollowerIsStopped) {
   expect_agreement(written_);
 }
 
-TEST_F(ClusterTest, StartsAgainAsAWhole) {
+TEST_P(ClusterTest, StartsAgainAsAWhole) {
   cluster_.found(3);
   write(20);
   const std::string name = cluster_[0]->cluster();
@@ -108,7 +111,7 @@ TEST_F(ClusterTest, StartsAgainAsAWhole) {
   EXPECT_EQ(cluster_[0]->cluster(), name);
 }
 
-TEST_F(ClusterTest, AMinorityRefusesWritesAndReads) {
+TEST_P(ClusterTest, AMinorityRefusesWritesAndReads) {
   cluster_.found(3);
   write(5);
   TestNode* const leader = cluster_.leader();
@@ -125,7 +128,7 @@ TEST_F(ClusterTest, AMinorityRefusesWritesAndReads) {
   EXPECT_EQ(cluster_.propose(*leader, "refused").error().code, ErrorCode::NoLeader);
 }
 
-TEST_F(ClusterTest, AFollowerAnswersConsistentReadsAfterTheWritesBefore) {
+TEST_P(ClusterTest, AFollowerAnswersConsistentReadsAfterTheWritesBefore) {
   cluster_.found(3);
   write(1);
   TestNode* const follower = cluster_.follower();
@@ -139,7 +142,7 @@ TEST_F(ClusterTest, AFollowerAnswersConsistentReadsAfterTheWritesBefore) {
   }
 }
 
-TEST_F(ClusterTest, HandsTheLeadershipOverBeforeAPlannedStop) {
+TEST_P(ClusterTest, HandsTheLeadershipOverBeforeAPlannedStop) {
   cluster_.found(3);
   write(5);
   TestNode* const before = cluster_.leader();
@@ -152,7 +155,7 @@ TEST_F(ClusterTest, HandsTheLeadershipOverBeforeAPlannedStop) {
   EXPECT_TRUE(hand_over_leadership(**before, std::chrono::seconds(10))) << "it is not the leader";
 }
 
-TEST_F(ClusterTest, LeadershipMovesToAChosenNodeWhileClientsWrite) {
+TEST_P(ClusterTest, LeadershipMovesToAChosenNodeWhileClientsWrite) {
   cluster_.found(3);
   write(5);
   std::atomic<bool> end{false};
@@ -175,7 +178,7 @@ TEST_F(ClusterTest, LeadershipMovesToAChosenNodeWhileClientsWrite) {
   expect_agreement(written_);
 }
 
-TEST_F(ClusterTest, ANewNodeJoinsAsLearnerAndIsPromoted) {
+TEST_P(ClusterTest, ANewNodeJoinsAsLearnerAndIsPromoted) {
   cluster_.found(3);
   write(30);
   TestNode& fourth = cluster_.add();
@@ -198,7 +201,7 @@ TEST_F(ClusterTest, ANewNodeJoinsAsLearnerAndIsPromoted) {
   expect_agreement(written_);
 }
 
-TEST_F(ClusterTest, AClusterIsFoundedOnce) {
+TEST_P(ClusterTest, AClusterIsFoundedOnce) {
   cluster_.found(3);
   write(1);
   ASSERT_TRUE(cluster_.catch_up());
@@ -207,6 +210,35 @@ TEST_F(ClusterTest, AClusterIsFoundedOnce) {
         [&](auto done) { cluster_[i]->found_cluster({cluster_[i].member()}, std::move(done)); });
     ASSERT_FALSE(again);
     EXPECT_EQ(again.error().code, ErrorCode::Conflict);
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Over, ClusterTest, ::testing::Values(Network::Grpc, Network::Local),
+                         [](const auto& given) {
+                           return given.param == Network::Grpc ? "Grpc" : "Local";
+                         });
+
+class PartitionTest : public ClusterTest {};
+INSTANTIATE_TEST_SUITE_P(Over, PartitionTest, ::testing::Values(Network::Local),
+                         [](const auto&) { return "Local"; });
+
+TEST_P(PartitionTest, TheMajorityGoesOnAndTheOldLeaderFollowsAfterwards) {
+  cluster_.found(3);
+  write(5);
+  TestNode* const old = cluster_.leader();
+  ASSERT_TRUE(old);
+  for (std::size_t i = 0; i < 3; ++i) {
+    if (&cluster_[i] != old) network_.cut((*old)->id(), cluster_[i]->id());
+  }
+  const auto lost = cluster_.propose(*old, "cut off");
+  EXPECT_FALSE(lost);
+  write(20);
+  EXPECT_NE(cluster_.leader(), old);
+  EXPECT_FALSE((*old)->can_read_now());
+  network_.mend();
+  expect_agreement(written_);
+  for (std::size_t i = 0; i < 3; ++i) {
+    for (const std::string& one : data_of(cluster_[i])) EXPECT_NE(one, "cut off");
   }
 }
 
