@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "base/check.h"
+#include "raft/mutation.h"
 #include "raft/quorum.h"
 
 namespace fyr::raft {
@@ -73,7 +74,8 @@ void Core::advance(Instant now) {
   }
   if (first) {
     // What was promised before the start is not known any more (raft.md §5, "Promise").
-    promise_until_ = promised_nothing_ ? Instant::min() : now_ + config_.election_min;
+    const bool free = promised_nothing_ || mutated(Mutation::M22);
+    promise_until_ = free ? Instant::min() : now_ + config_.election_min;
     election_at_ = decides_alone() ? now_ : now_ + election_timeout();
   }
   disk_.observe(now_);
@@ -247,6 +249,7 @@ PersistBatch& Core::new_batch() {
 
 void Core::write_hard(HardState hard) {
   hard_ = hard;
+  if (mutated(Mutation::M02) && hard.voted_for == NodeId{}) return;
   PersistBatch& write = batch();
   write.hard = hard;
   if (!hard_writes_.empty() && hard_writes_.back().first == write.id) hard_writes_.pop_back();
@@ -259,7 +262,7 @@ WriteId Core::write_of_term() const {
   for (const auto& [id, hard] : hard_writes_) {
     if (hard.term >= hard_.term) return id;
   }
-  CHECK_MSG(false, "the term was never written");
+  CHECK_MSG(mutated(Mutation::M02), "the term was never written");
   return WriteId{};
 }
 
@@ -271,7 +274,10 @@ void Core::send(NodeId to, MessageBody body, WriteId after, std::uint64_t to_inc
   message.to_incarnation = to_incarnation;
   message.term = hard_.term;
   message.body = std::move(body);
-  sends_.push_back({std::move(message), std::max(after, write_of_term())});  // D1
+  const bool early = (mutated(Mutation::M01) && std::holds_alternative<VoteReply>(message.body)) ||
+                     (mutated(Mutation::M03) && std::holds_alternative<Vote>(message.body));
+  if (early) after = WriteId{};
+  sends_.push_back({std::move(message), early ? after : std::max(after, write_of_term())});  // D1
 }
 
 void Core::reply(const Message& to, MessageBody body, WriteId after) {
@@ -295,7 +301,7 @@ void Core::consider_compaction() {
     if (!excess || known < *excess) excess = enough ? std::optional<Index>(known) : std::nullopt;
   }
   if (!excess || *excess > applied_ || *excess <= log_.base()) return;
-  if (*excess <= durable_applied_) {
+  if (*excess <= durable_applied_ || mutated(Mutation::M26)) {
     compact(*excess);  // D7
   } else if (flush_asked_ < *excess) {
     flush_asked_ = applied_;
@@ -304,7 +310,8 @@ void Core::consider_compaction() {
 }
 
 void Core::compact(Index index) {
-  CHECK(index <= durable_applied_ && index <= log_.durable());
+  CHECK(index <= durable_applied_ || mutated(Mutation::M26));
+  CHECK(index <= log_.durable());
   while (configurations_.size() > 1 && configurations_[1].first <= index) {
     configurations_.pop_front();
   }

@@ -4,6 +4,7 @@
 #include <iterator>
 
 #include "base/check.h"
+#include "raft/mutation.h"
 
 namespace fyr::raft {
 namespace {
@@ -206,7 +207,9 @@ void Driver::forget_truncated(const std::vector<PersistBatch>& persist, ApplyTas
     const auto first = std::ranges::lower_bound(waiters_, batch.truncate_from, {}, &Waiter::index);
     for (auto it = first; it != waiters_.end(); ++it) {
       task.refused.push_back(
-          {std::move(it->done), fail(ErrorCode::CommitUnknown, "another leader's log took over")});
+          {std::move(it->done),
+           fail(mutated(Mutation::M35) ? ErrorCode::NotLeader : ErrorCode::CommitUnknown,
+                "another leader's log took over")});
     }
     waiters_.erase(first, waiters_.end());
   }
@@ -232,7 +235,8 @@ void Driver::give_up(Instant now, ApplyTask& task) {
 void Driver::refuse_waiters(Index upto, const char* reason, ApplyTask& task) {
   while (!waiters_.empty() && waiters_.front().index <= upto) {
     task.refused.push_back(
-        {std::move(waiters_.front().done), fail(ErrorCode::CommitUnknown, reason)});
+        {std::move(waiters_.front().done),
+         fail(mutated(Mutation::M35) ? ErrorCode::NotLeader : ErrorCode::CommitUnknown, reason)});
     waiters_.pop_front();
   }
 }

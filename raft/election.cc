@@ -5,6 +5,7 @@
 
 #include "base/check.h"
 #include "raft/core.h"
+#include "raft/mutation.h"
 #include "raft/quorum.h"
 
 namespace fyr::raft {
@@ -67,7 +68,7 @@ bool Core::may_campaign() const {
   if (role_ == Role::Leader || !may_stand() || quarantine_) return false;
   if (fetching_ || installing_) return false;
   if (!hard_writes_.empty()) return false;  // of the last attempt; retries would burn terms
-  return decides_alone() || disk_.state(now_) != DiskState::Stalled;
+  return decides_alone() || disk_.state(now_) != DiskState::Stalled || mutated(Mutation::M31);
 }
 
 std::optional<Instant> Core::election_due() const {
@@ -130,7 +131,8 @@ void Core::campaign(NodeId from_leader, Term from_term) {
 
 void Core::count_votes() {
   // D2: our own vote counts only once it is durable.
-  if (role_ != Role::Candidate || durable_hard_ != hard_) return;
+  if (role_ != Role::Candidate) return;
+  if (durable_hard_ != hard_ && !mutated(Mutation::M03)) return;
   if (!contains(votes_, config_.self)) votes_.push_back(config_.self);
   if (quorum_agrees(configuration(), [this](NodeId id) { return contains(votes_, id); })) {
     become_leader();
@@ -138,7 +140,7 @@ void Core::count_votes() {
 }
 
 void Core::become_leader() {
-  CHECK(durable_hard_.term == hard_.term);
+  CHECK(durable_hard_.term == hard_.term || mutated(Mutation::M03));
   role_ = Role::Leader;
   pre_.reset();
   set_leader(config_.self);
@@ -157,14 +159,14 @@ void Core::become_leader() {
   append(EntryType::Noop, nullptr);  // commits what earlier terms left (paper §5.4.2, §8)
 }
 
-// Back to following, in a later term or in this one; a vote given in it stays (M32).
+// Back to following, in a later term or in this one; a vote given in it stays.
 void Core::step_down(Term term) {
   CHECK(term >= hard_.term);
   const bool led = role_ == Role::Leader;
   role_ = Role::Follower;
   pre_.reset();
   votes_.clear();
-  if (term > hard_.term) {
+  if (term > hard_.term || mutated(Mutation::M32)) {
     write_hard({term, NodeId{}});
     verified_ = Index{};
   }
@@ -215,9 +217,9 @@ bool Core::follow(const Message& message) {
   return true;
 }
 
-// Continuous: a leader that a quorum does not answer keeps nobody's promise alive (M30).
+// Continuous: a leader that a quorum does not answer keeps nobody's promise alive.
 void Core::check_quorum() {
-  if (role_ != Role::Leader || decides_alone()) return;
+  if (role_ != Role::Leader || decides_alone() || mutated(Mutation::M30)) return;
   const auto contact_of = [this](NodeId id) {
     if (id == config_.self) return Instant::max();
     const Progress* known = peer(id);
@@ -240,7 +242,8 @@ void Core::handle(const Message& message, const PreVote& body) {
   const bool term_free = body.campaign > hard_.term ||
                          (body.campaign == hard_.term &&
                           (hard_.voted_for == NodeId{} || hard_.voted_for == message.from));
-  const bool current = log_is_current(body.last, body.last_term);  // M16
+  const bool current =
+      log_is_current(body.last, body.last_term) || mutated(Mutation::M15) || mutated(Mutation::M16);
   const bool silent = has_promised() || role_ == Role::Leader || quarantine_;
   reply(message, PreVoteReply{body.campaign, body.round, term_free && current && !silent});
   const Member* self = configuration().find(config_.self);
@@ -273,7 +276,8 @@ void Core::handle(const Message& message, const Vote& body) {
   }
   if (message.term > hard_.term) step_down(message.term);
   const bool free = hard_.voted_for == NodeId{} || hard_.voted_for == message.from;
-  if (!free || !log_is_current(body.last, body.last_term)) {
+  const bool current = log_is_current(body.last, body.last_term) || mutated(Mutation::M15);
+  if (!free || !current) {
     reply(message, VoteReply{false});
     return;
   }
@@ -281,7 +285,8 @@ void Core::handle(const Message& message, const Vote& body) {
   pre_.reset();
   election_at_ = now_ + election_timeout();
   // D2: only when the vote itself is durable.
-  const WriteId after = durable_hard_ == hard_ ? WriteId{} : hard_writes_.back().first;
+  const bool durable = durable_hard_ == hard_ || mutated(Mutation::M01);
+  const WriteId after = durable ? WriteId{} : hard_writes_.back().first;
   reply(message, VoteReply{true}, after);
 }
 

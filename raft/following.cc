@@ -3,6 +3,7 @@
 
 #include "base/check.h"
 #include "raft/core.h"
+#include "raft/mutation.h"
 
 namespace fyr::raft {
 
@@ -88,7 +89,8 @@ void Core::handle(const Message& message, Append& body) {
     return;
   }
   held_by_all_ = std::max(held_by_all_, body.held_by_all);
-  if (body.prev >= commit_ && log_.term_at(body.prev) != body.prev_term) {
+  const bool blind = mutated(Mutation::M27) && body.prev_term == Term{};
+  if (body.prev >= commit_ && log_.term_at(body.prev) != body.prev_term && !blind) {
     reject(message, body);
   } else {
     accept_entries(message, body);
@@ -119,17 +121,19 @@ void Core::accept_entries(const Message& message, Append& body) {
       CHECK_MSG(same, "two entries with one index and one term");
       continue;
     }
-    if (known) truncate_from(entry.index);  // a real conflict; never because less came (M14)
+    if (known) truncate_from(entry.index);  // a real conflict; never because less came
     append_entry(std::move(entry));
   }
-  // What this message has shown to be equal, and not our own last entry (M12).
+  if (mutated(Mutation::M14) && reach >= commit_ && reach < log_.last())
+    truncate_from(reach.next());
+  // What this message has shown to be equal, and not our own last entry.
   const Index agreed = std::max(commit_, reach);
   verified_ = std::max(verified_, agreed);
-  commit_to(std::min(body.commit, agreed));
+  commit_to(std::min(body.commit, mutated(Mutation::M12) ? log_.last() : agreed));
   AppendReply out = append_reply(body);
   out.success = true;
   out.match = agreed;
-  reply(message, out, log_.write_of(agreed));  // D3
+  reply(message, out, mutated(Mutation::M04) ? WriteId{} : log_.write_of(agreed));  // D3
 }
 
 // ---- heartbeats -------------------------------------------------------------------------------
@@ -142,7 +146,8 @@ void Core::handle(const Message& message, const Heartbeat& body) {
     held_by_all_ = std::max(held_by_all_, body.held_by_all);
     // Its commit is bounded by what we acknowledged; after a start that may be more than is left
     // here, so it counts only as far as this leader's appends went in this life.
-    if (!installing_) commit_to(std::min(body.commit, verified_));
+    const Index most = mutated(Mutation::M13) ? log_.last() : verified_;
+    if (!installing_) commit_to(std::min(body.commit, most));
   }
   out.durable_last = log_.durable();
   out.disk = disk_.state(now_);

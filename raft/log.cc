@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/check.h"
+#include "raft/mutation.h"
 
 namespace fyr::raft {
 
@@ -78,7 +79,7 @@ void Log::truncate_from(Index index) {
   }
   while (!runs_.empty() && runs_.back().first >= index) runs_.pop_back();
   // A write that carried both kept and vanished entries still makes the kept ones durable.
-  while (!writes_.empty() && writes_.back().last >= index) {
+  while (!writes_.empty() && writes_.back().last >= index && !mutated(Mutation::M28)) {
     const bool keeps_some =
         writes_.size() > 1 ? writes_[writes_.size() - 2].last < new_last : durable_ < new_last;
     if (keeps_some) {
@@ -93,7 +94,7 @@ void Log::truncate_from(Index index) {
 
 void Log::on_written(WriteId upto) {
   while (!writes_.empty() && writes_.front().id <= upto) {
-    durable_ = std::max(durable_, writes_.front().last);
+    durable_ = std::max(durable_, std::min(last_, writes_.front().last));
     writes_.pop_front();
   }
   CHECK(durable_ <= last_);
@@ -116,7 +117,7 @@ void Log::compact(Index index) {
 void Log::install(Index index, Term term) {
   CHECK(index >= base_);
   CHECK_MSG(writes_.empty() && durable_ == last_, "nothing may be appended while it is written");
-  if (term_at(index) == term) {
+  if (term_at(index) == term || (mutated(Mutation::M23) && index <= last_)) {
     compact(index);
     return;
   }

@@ -3,6 +3,7 @@
 
 #include "raft/core.h"
 #include "raft/member_change.h"
+#include "raft/mutation.h"
 #include "raft/quorum.h"
 
 namespace fyr::raft {
@@ -37,12 +38,13 @@ void Core::change_configuration(Instant now, const ConfigChange& change) {
   }
   change_ = change.id;
   // Voters change by way of a joint configuration only; learners and fields in one entry.
-  append_configuration(same_voters(configuration(), *wanted) ? *wanted
-                                                             : joint(configuration(), *wanted));
+  const bool plain = same_voters(configuration(), *wanted) || mutated(Mutation::M10);
+  append_configuration(plain ? *wanted : joint(configuration(), *wanted));
 }
 
 std::optional<Error> Core::refuse_change(const ConfigChange& change,
                                          const Configuration& wanted) const {
+  if (mutated(Mutation::M10)) return std::nullopt;
   if (!leads_with_commit()) {  // C1
     return fail(ErrorCode::Unavailable, "members: the leader has just been elected");
   }
@@ -106,7 +108,7 @@ void Core::append_configuration(const Configuration& configuration) {
 // The leader of the moment ends the joint state, also one that inherited it.
 void Core::consider_leave() {
   if (!leads_with_commit() || !configuration().is_joint() || transfer_) return;
-  if (commit_ < configurations_.back().first) return;  // M11
+  if (commit_ < configurations_.back().first && !mutated(Mutation::M11)) return;
   append_configuration(left(configuration()));
 }
 

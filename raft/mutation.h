@@ -24,7 +24,7 @@ enum class Mutation : std::uint8_t {
   M12 = 12,  // a follower takes the leader's commit up to its own last index
   M13 = 13,  // heartbeats carry the leader's commit, whatever the peer has
   M14 = 14,  // any append cuts what is behind it
-  M15 = 15,  // votes are granted without a look at the log
+  M15 = 15,  // votes and pre-votes are granted without a look at the log
   M16 = 16,  // pre-votes are granted without a look at the log
   M17 = 17,  // ReadIndex is answered without a round
   M18 = 18,  // reads before the leader's first own commit
@@ -37,7 +37,7 @@ enum class Mutation : std::uint8_t {
   M25 = 25,  // `applied` is written apart from the effects
   M26 = 26,  // the log is cut above the durable state
   M27 = 27,  // appends behind the base claim term 0 before them
-  M28 = 28,  // durability is told by (index, term)
+  M28 = 28,  // durability is told by the index of a write, also of one that was cut away
   M29 = 29,  // a lost acknowledged tail is taken for a short log
   M30 = 30,  // a leader without its quorum goes on
   M31 = 31,  // heartbeats do not care about the disk

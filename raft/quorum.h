@@ -7,12 +7,13 @@
 #include <vector>
 
 #include "raft/configuration.h"
+#include "raft/mutation.h"
 
 namespace fyr::raft {
 
 // How many of `voters` make a majority.
 constexpr std::size_t majority(std::size_t voters) {
-  return voters / 2 + 1;
+  return voters % 2 == 0 && mutated(Mutation::M07) ? voters / 2 : voters / 2 + 1;
 }
 
 namespace detail {
@@ -33,7 +34,7 @@ T majority_value(const std::vector<NodeId>& voters, F&& value_of, const T& lowes
 template <class T, class F>
 T quorum_value(const Configuration& configuration, F&& value_of, const T& lowest) {
   const T incoming = detail::majority_value<T>(configuration.voters, value_of, lowest);
-  if (!configuration.is_joint()) return incoming;
+  if (!configuration.is_joint() || mutated(Mutation::M09)) return incoming;
   return std::min(incoming, detail::majority_value<T>(configuration.outgoing, value_of, lowest));
 }
 

@@ -3,6 +3,7 @@
 
 #include "base/check.h"
 #include "raft/core.h"
+#include "raft/mutation.h"
 #include "raft/quorum.h"
 
 namespace fyr::raft {
@@ -23,13 +24,17 @@ Instant Core::lease_until() const {
   };
   const Instant start = quorum_value(configuration(), sent_to, Instant::min());
   if (start == Instant::max() || start == Instant::min()) return start;  // alone, or nobody
-  if (!config_.lease_reads || disk_.state(now_) == DiskState::Stalled) return Instant::min();
-  return start + config_.election_min * 9 / 10;  // clocks may differ by 5 %
+  const bool stalled = disk_.state(now_) == DiskState::Stalled && !mutated(Mutation::M31);
+  if (!config_.lease_reads || stalled) return Instant::min();
+  const int tenths = mutated(Mutation::M20) ? 12 : 9;  // clocks may differ by 5 %
+  return start + config_.election_min * tenths / 10;
 }
 
 Instant Core::readable_until() const {
   // Local state must contain what earlier leaders acknowledged, so our no-op must be applied.
-  if (!leads_with_commit() || applied_ < first_own_ || lease_void_) return Instant::min();
+  const bool began = (leads_with_commit() && applied_ >= first_own_) ||
+                     (mutated(Mutation::M18) && role_ == Role::Leader);
+  if (!began || lease_void_) return Instant::min();
   // Not a member any more: those who are need not ask us.
   if (!is_voter() && commit_ >= configurations_.back().first) return Instant::min();
   return lease_until();
@@ -45,7 +50,8 @@ void Core::read(Instant now, const ReadRequest& request) {
     return;
   }
   // No state is ahead of ours, and every write that anybody was told about is applied here.
-  if (request.mode == ReadMode::Default && now_ < readable_until()) {
+  const bool granted = request.mode == ReadMode::Default && now_ < readable_until();
+  if (granted || (mutated(Mutation::M17) && role_ == Role::Leader)) {
     grants_.push_back({.id = request.id, .refused = {}, .index = applied_});
     return;
   }
@@ -103,7 +109,7 @@ void Core::unregister_reads() {
 
 // R3: one round, started after them, for all reads that wait; at most two such rounds under way.
 void Core::register_reads() {
-  if (!leads_with_commit()) return;
+  if (!leads_with_commit() && !(mutated(Mutation::M18) && role_ == Role::Leader)) return;
   const auto waits = [](const std::deque<WaitingRead>& reads) {
     return !reads.empty() && !reads.back().confirmed && reads.back().round == 0;
   };
@@ -194,7 +200,8 @@ void Core::handle(const Message&, const ReadIndexReply& body) {
   read_replied_ = std::max(read_replied_, std::min(body.sequence, read_sequence_));
   for (WaitingRead& read : reads_) {
     if (read.confirmed) continue;
-    if (read.round == 0 || read.round > body.sequence) break;
+    const bool asked = read.round != 0 && read.round <= body.sequence;
+    if (!asked && !mutated(Mutation::M19)) break;
     read.confirmed = true;
     read.index = body.index;
   }

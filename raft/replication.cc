@@ -3,6 +3,7 @@
 
 #include "base/check.h"
 #include "raft/core.h"
+#include "raft/mutation.h"
 #include "raft/quorum.h"
 
 namespace fyr::raft {
@@ -63,6 +64,7 @@ const Progress* Core::peer(NodeId id) const {
 }
 
 Index Core::match_of(NodeId member) const {
+  if (member == config_.self && mutated(Mutation::M05)) return log_.last();
   if (member == config_.self) return log_.durable();  // D4: our own disk counts like any other
   const Progress* known = peer(member);
   return known == nullptr || known->regressed ? Index{} : known->match;
@@ -79,10 +81,15 @@ Index Core::held_by_all() const {
 
 void Core::advance_commit() {
   if (role_ != Role::Leader) return;
+  Configuration counted = configuration();
+  if (mutated(Mutation::M08)) {
+    counted.voters.insert(counted.voters.end(), counted.learners.begin(), counted.learners.end());
+  }
   const Index reached = quorum_value(
-      configuration(), [this](NodeId id) { return match_of(id); }, Index{});
+      counted, [this](NodeId id) { return match_of(id); }, Index{});
   // Entries of earlier terms commit only together with one of ours (paper §5.4.2).
-  if (reached <= commit_ || log_.term_at(reached) != hard_.term) return;
+  const bool own = log_.term_at(reached) == hard_.term || mutated(Mutation::M06);
+  if (reached <= commit_ || !own) return;
   commit_to(reached);
 }
 
@@ -194,8 +201,8 @@ void Core::start_round() {
 }
 
 void Core::send_heartbeat(Progress& peer) {
-  // Not more than it acknowledged: what it holds behind that may differ (M13).
-  const Index commit = std::min(announced(), peer.match);
+  // Not more than it acknowledged: what it holds behind that may differ.
+  const Index commit = mutated(Mutation::M13) ? announced() : std::min(announced(), peer.match);
   send(peer.id, Heartbeat{rounds_.current(), commit, held_by_all()});
   peer.told_commit = std::max(peer.told_commit, commit);
 }
@@ -255,9 +262,10 @@ void Core::heard(Progress& peer, const Message& message, std::uint64_t round, In
     ++protocol_errors_;
   } else if (round > peer.acked_round) {
     peer.acked_round = round;
-    // R4: when it was sent, never when the echo came (M20).
-    if (const auto sent = rounds_.sent_at(round))
-      peer.acked_sent = std::max(peer.acked_sent, *sent);
+    // R4: when it was sent, never when the echo came.
+    if (const auto sent = rounds_.sent_at(round)) {
+      peer.acked_sent = std::max(peer.acked_sent, mutated(Mutation::M20) ? now_ : *sent);
+    }
     confirm_reads();
   }
   note_well(peer);
@@ -283,7 +291,12 @@ void Core::handle(const Message& message, const AppendReply& body) {
 }
 
 void Core::rejected(Progress& peer, const AppendReply& body) {
-  // Stale: below what it acknowledged (M33), or the answer to an older probe.
+  if (mutated(Mutation::M33)) {
+    peer.match = std::min(peer.match, body.hint);
+    peer.probe(body.hint.next());
+    return;
+  }
+  // Stale: below what it acknowledged, or the answer to an older probe.
   if (peer.state == Progress::State::Snapshot || body.prev <= peer.match) return;
   if (peer.state == Progress::State::Probe && body.prev != peer.next.previous()) return;
   if (body.hint < log_.base()) {
@@ -308,7 +321,8 @@ void Core::rearm(Progress& peer, std::uint64_t echoed) {
   if (peer.state == Progress::State::Probe && echoed > peer.probe_round) peer.probing = false;
   if (peer.state != Progress::State::Replicate || peer.in_flight.empty()) return;
   if (now_ - peer.moved < 3 * config_.heartbeat) return;
-  // M34: an empty append is refused if anything before it got lost.
+  if (mutated(Mutation::M34)) return;
+  // An empty append is refused if anything before it got lost.
   const Index prev = peer.next.previous();
   peer.moved = now_;
   if (prev < log_.base()) {

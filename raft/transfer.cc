@@ -4,6 +4,7 @@
 
 #include "base/check.h"
 #include "raft/core.h"
+#include "raft/mutation.h"
 
 namespace fyr::raft {
 
@@ -99,8 +100,8 @@ void Core::consider_transfer() {
   } else if (transfer_->deadline <= now_) {
     abort_transfer(fail(ErrorCode::Timeout, "transfer: the target did not take over"));
   } else if (!transfer_->told && target->match == log_.last()) {
-    // First the lease, then the message: the target need not wait for anybody's promise (M21).
-    lease_void_ = true;
+    // First the lease, then the message: the target need not wait for anybody's promise.
+    lease_void_ = !mutated(Mutation::M21);
     lease_void_until_ = Index{};
     transfer_->told = true;
     send(transfer_->to, TimeoutNow{log_.last(), log_.last_term()});
@@ -143,7 +144,7 @@ void Core::handle(const Message& message, const TimeoutNow& body) {
 // A leader whose disk does not answer (raft.md §5, "Disk stall"). Nobody could take over from one
 // who decides alone.
 void Core::watch_disk() {
-  if (role_ != Role::Leader || decides_alone()) return;
+  if (role_ != Role::Leader || decides_alone() || mutated(Mutation::M31)) return;
   if (disk_.age(now_) > config_.disk_given_up) {
     step_down(hard_.term);
   } else if (disk_.state(now_) == DiskState::Stalled && !transfer_) {

@@ -1,12 +1,15 @@
 #include "tests/sim/raft/disk.h"
 
 #include "base/check.h"
+#include "raft/mutation.h"
 
 namespace fyr::raft::sim {
 
 void Disk::store_state(const MachineState& state) {
   if (state.applied < state_.applied) return;  // of the generation before an installed snapshot
+  const Index before = state_.applied;
   state_ = state;
+  if (mutated(Mutation::M25)) state_.applied = before;
 }
 
 void Disk::bootstrap(const HardState& hard, Entry first) {
@@ -57,6 +60,11 @@ WriteId Disk::sync(Watcher& watcher) {
   CHECK(!group_.empty());
   sync_hard_state(watcher);
   const WriteId upto = group_.back().id;
+  if (mutated(Mutation::M36) && sync_fails_) {  // tried again, and then it seems to succeed
+    sync_fails_ = false;
+    group_.clear();
+    return upto;
+  }
   // The group is taken out first: a watcher may end the run.
   const std::vector<PersistBatch> group = std::move(group_);
   group_.clear();

@@ -50,6 +50,8 @@ class Disk final : public StateStore {
   void sync_hard_state(Watcher& watcher);
   void hand_to_kernel() { in_kernel_ = true; }
   WriteId sync(Watcher& watcher);
+  // The next sync loses what it should have kept; only a mutated writer goes on then.
+  void fail_sync() { sync_fails_ = true; }
   void compact(const LogBase& base);
 
   // The process is gone; the disk becomes what the next one finds.
@@ -78,6 +80,7 @@ class Disk final : public StateStore {
   std::vector<PersistBatch> group_;
   bool hard_synced_ = false;
   bool in_kernel_ = false;
+  bool sync_fails_ = false;
 };
 
 }  // namespace fyr::raft::sim

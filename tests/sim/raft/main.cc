@@ -4,6 +4,8 @@
 //            [--without FEATURE]...
 //
 // A failure prints the seed, the rule that is broken, the number of the event and the last events.
+// --mutate M04 (or all) turns on a deliberate bug and runs seeds until it is seen; --black without
+// the rules about messages and configurations.
 // --twice runs each seed two times and compares the traces' hashes.
 #include <charconv>
 #include <cstdio>
@@ -12,6 +14,7 @@
 #include <string_view>
 
 #include "base/check.h"
+#include "tests/sim/raft/mutants.h"
 #include "tests/sim/raft/run.h"
 
 namespace fyr::raft::sim {
@@ -20,6 +23,7 @@ namespace {
 struct Arguments {
   std::uint64_t seed = 1, seeds = 1, events = 100'000;
   const char* trace = nullptr;
+  const char* mutate = nullptr;
   std::uint32_t without = 0;
   bool twice = false, marks = false, black = false, quiet = false;
 };
@@ -41,6 +45,8 @@ bool parse(int argc, char** argv, Arguments& out) {
       return false;
     } else if (name == "--trace") {
       out.trace = argv[++i];
+    } else if (name == "--mutate") {
+      out.mutate = argv[++i];
     } else if (name == "--without") {
       out.without |= feature_named(argv[++i]);
     } else if (name == "--seed") {
@@ -57,6 +63,10 @@ bool parse(int argc, char** argv, Arguments& out) {
 }
 
 int run(const Arguments& arguments) {
+  if (arguments.mutate != nullptr) {
+    const MutantOptions options{arguments.seed, arguments.events, arguments.black};
+    return run_mutants(arguments.mutate, options) ? 0 : 1;
+  }
   Totals totals;
   const std::clock_t began = std::clock();
   for (std::uint64_t seed = arguments.seed; seed < arguments.seed + arguments.seeds; ++seed) {

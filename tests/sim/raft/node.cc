@@ -1,6 +1,7 @@
 #include "tests/sim/raft/node.h"
 
 #include "base/check.h"
+#include "raft/mutation.h"
 #include "tests/sim/raft/world.h"
 
 namespace fyr::raft::sim {
@@ -280,7 +281,9 @@ void Node::synced() {
   }
   if (fail_write_) {
     world_.marks().hit(Mark::DiskError);
-    return world_.kill(place_, true, 200 * kMilli);
+    if (!mutated(Mutation::M36)) return world_.kill(place_, true, 200 * kMilli);
+    fail_write_ = false;
+    disk_.fail_sync();
   }
   process_->input.written = disk_.sync(*this);
   wake();

@@ -1,5 +1,6 @@
 // The snapshot thread of a simulated node: making, fetching piece by piece, preparing.
 #include "base/check.h"
+#include "raft/mutation.h"
 #include "tests/sim/raft/world.h"
 
 namespace fyr::raft::sim {
@@ -32,12 +33,14 @@ void Node::snapshot_made() {
   } else {
     StoredSnapshot made;
     made.meta.index = index;
-    made.meta.term = disk_.log().term_at(index);
+    // The index at the end of the copying, the content from its beginning.
+    if (mutated(Mutation::M24)) made.meta.index = std::max(index, core().view().commit);
+    made.meta.term = disk_.log().term_at(made.meta.index);
     made.meta.id = std::to_string(place_ + 1) + "-" + std::to_string(index.value);
     made.meta.manifest_hash = std::to_string(process.machine.state().digest);
     made.configuration = *disk_.log().configuration_at(index);
     made.state = std::make_shared<const MachineState>(process.machine.state());
-    made.chain = disk_.log().chain_at(index);
+    made.chain = disk_.log().chain_at(made.meta.index);
     world_.oracle().check_snapshot(made);
     world_.marks().hit(Mark::SnapshotMade);
     event.kind = SnapshotEvent::Kind::Made;
