@@ -45,6 +45,7 @@ void Clients::call(std::size_t number) {
   Client& client = clients_[number];
   const double dice = client.random.unit();
   client.target = client.random.chance(0.85) ? hint_ : client.random.below(world_.nodes());
+  if (guided_) client.target = world_.oracle().leader().value_or(client.target);
   Node& node = world_.node(client.target);
   if (!node.alive() || node.paused()) {
     hint_ = client.random.below(world_.nodes());

@@ -22,6 +22,8 @@ class Clients {
   // Whoever waits for this node sees its connection break.
   void node_died(std::size_t node);
   void stop() { stopped_ = true; }
+  // From now on they know who leads, as if other servers forwarded what they send.
+  void guide() { guided_ = true; }
   // Calls which nobody has answered yet, of nodes that live.
   std::size_t open_calls() const;
 
@@ -51,6 +53,7 @@ class Clients {
   std::size_t hint_ = 0;           // where the leader was last
   std::vector<std::size_t> open_;  // by node
   bool stopped_ = false;
+  bool guided_ = false;
 };
 
 }  // namespace fyr::raft::sim

@@ -70,8 +70,8 @@ void draw_limits(Draw& draw, Knobs& out) {
   draw.when(kSmallWindows, core.window_bytes, draw.size(300, 100'000));
   draw.when(kSmallWindows, core.max_append_bytes, draw.size(100, 20'000));
   draw.when(kSmallWindows, core.max_unapplied_bytes, draw.size(4'000, 1'000'000));
-  const auto kept = draw.size(10, 5'000);
-  const auto step = draw.size(5, 500);
+  const auto kept = draw.size(10, 400);
+  const auto step = draw.size(5, 50);
   draw.when(kSnapshots, core.retention.entries, std::uint64_t{kept});
   draw.when(kSnapshots, core.retention.step_entries, std::uint64_t{step});
 }

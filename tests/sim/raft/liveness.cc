@@ -38,6 +38,7 @@ void World::heal_everything() {
 void World::settle() {
   if (tracing()) trace("--- faults stop");
   heal_everything();
+  clients_->guide();
   check_progress();
 }
 

@@ -76,6 +76,7 @@ class Node final : public Disk::Watcher {
     bool fetch_due = false;
     std::optional<FetchSnapshot> fetching;
     bool fetch_running = false;
+    MachineState copied;            // when a snapshot was asked for
     std::uint64_t pieces_here = 0;  // fetched in this life
   };
 

@@ -11,6 +11,7 @@ constexpr std::size_t kKept = 2;
 
 // Between two batches of the apply thread: the state as it is, at the index it says itself.
 void Node::make_snapshot() {
+  process_->copied = process_->machine.state();
   schedule(kMilli * static_cast<Nanos>(1 + random_.below(50)), EventKind::Snapshot, 1);
 }
 
@@ -33,13 +34,14 @@ void Node::snapshot_made() {
   } else {
     StoredSnapshot made;
     made.meta.index = index;
-    // The index at the end of the copying, the content from its beginning.
-    if (mutated(Mutation::M24)) made.meta.index = std::max(index, core().view().commit);
     made.meta.term = disk_.log().term_at(made.meta.index);
     made.meta.id = std::to_string(place_ + 1) + "-" + std::to_string(index.value);
     made.meta.manifest_hash = std::to_string(process.machine.state().digest);
     made.configuration = *disk_.log().configuration_at(index);
-    made.state = std::make_shared<const MachineState>(process.machine.state());
+    // The index at the end of the copying, the content from its beginning.
+    const bool early = mutated(Mutation::M24);
+    made.state =
+        std::make_shared<const MachineState>(early ? process.copied : process.machine.state());
     made.chain = disk_.log().chain_at(made.meta.index);
     world_.oracle().check_snapshot(made);
     world_.marks().hit(Mark::SnapshotMade);

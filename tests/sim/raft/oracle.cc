@@ -32,7 +32,7 @@ void Oracle::add_node(const Disk& disk, const Clock& clock) {
 }
 
 void Oracle::bootstrapped(const Held& first) {
-  committed_.push_back({first.entry.term, first.chain, first.entry.term});
+  committed_.push_back({first.entry.term, first.chain, first.entry.term, false});
   committed_configuration_ =
       std::make_shared<const Configuration>(*decode_configuration(*first.entry.data));
   note_chain(first);
@@ -243,7 +243,7 @@ void Oracle::extend(Nanos now, Index upto, Term by) {
   }
   for (Index i = committed().next(); i <= upto; i = i.next()) {
     const Held& held = source->at(i);
-    committed_.push_back({held.entry.term, held.chain, by});
+    committed_.push_back({held.entry.term, held.chain, by, held.entry.type == EntryType::App});
     if (held.entry.type == EntryType::App) {
       history_.committed(decode(*held.entry.data).attempt, i);
     } else if (held.entry.type == EntryType::Config) {
@@ -337,7 +337,7 @@ void Oracle::check_snapshot(const StoredSnapshot& snapshot) const {
   }
   // Every application entry up to its index must be in it.
   for (Index i = applied.next(); i <= index; i = i.next()) {
-    if (i.value < digests_.size() && digests_[i.value] != 0) {
+    if (committed_[i.value - 1].application) {
       broken("I16", "a snapshot at " + text(index) + " lacks entry " + text(i));
     }
   }

@@ -77,7 +77,8 @@ class Oracle {
   struct Committed {
     Term term;
     std::uint64_t chain;
-    Term by;  // of the leader that committed it
+    Term by;           // of the leader that committed it
+    bool application;  // and not one of Raft itself
   };
   struct Reign {
     NodeId leader{};
