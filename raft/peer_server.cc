@@ -70,7 +70,8 @@ class PeerServer::Stream final : public Reactor {
     self_ = std::move(self);
     StartRead(&in_);
   }
-  void end(const grpc::Status& status);
+  // A frame on its way to the peer is cut off, unless `patient`.
+  void end(const grpc::Status& status, bool patient = false);
   bool is_named() {
     std::lock_guard lock(mutex_);
     return greeted_;
@@ -113,17 +114,15 @@ class PeerServer::Stream final : public Reactor {
 
 // ---- one stream ---------------------------------------------------------------------------
 
-void PeerServer::Stream::end(const grpc::Status& status) {
+void PeerServer::Stream::end(const grpc::Status& status, bool patient) {
   std::lock_guard lock(mutex_);
-  if (ended_) return;
-  ended_ = true;
-  if (writing_) {
-    // A peer that does not read must not keep us.
+  if (!ended_) {
+    ended_ = true;
+    if (!writing_) return Finish(status);
     last_words_ = status;
-    call_.TryCancel();
-  } else {
-    Finish(status);
   }
+  // A peer that does not read must not keep us when we stop or it comes back.
+  if (writing_ && !patient) call_.TryCancel();
 }
 
 void PeerServer::Stream::OnWriteDone(bool ok) {
@@ -232,7 +231,7 @@ void PeerServer::Stream::bad_frame(const Error& error) {
   });
   log::warn("raft", "peer {}: {}{}", peer.value, error.message,
             paused ? ": not listening to it for 30 s" : "");
-  end({grpc::StatusCode::DATA_LOSS, error.message});
+  end({grpc::StatusCode::DATA_LOSS, error.message}, /*patient=*/true);
 }
 
 void PeerServer::Stream::answer(const SnapshotRequest& request, Result<SnapshotSource::Part> part) {
