@@ -349,34 +349,38 @@ TEST_F(Failure, PostToAFrozenEndpointIs502HostDead) {
 class Pausing {
  public:
   explicit Pausing(Backend& backend) {
-    backend.on_connection([this](Backend& self, Stream& stream) {
+    // The backend's threads outlive this object: health checks come until the proxy stops.
+    backend.on_connection([state = state_](Backend& self, Stream& stream) {
       while (true) {
         const auto head = stream.read_until("\r\n\r\n");
         if (!head.ends_with("\r\n\r\n")) return;
-        std::unique_lock lock(mutex_);
-        if (paused_ && head.starts_with("GET /wanted")) ++held_;
-        changed_.notify_all();
-        changed_.wait_for(lock, kPatience, [&] { return !paused_; });
+        std::unique_lock lock(state->mutex);
+        if (state->paused && head.starts_with("GET /wanted")) ++state->held;
+        state->changed.notify_all();
+        state->changed.wait_for(lock, kPatience, [&] { return !state->paused; });
         stream.send(Backend::ok(self.name));
       }
     });
   }
   ~Pausing() { pause(false); }
   void pause(bool on) {
-    std::lock_guard lock(mutex_);
-    paused_ = on;
-    changed_.notify_all();
+    std::lock_guard lock(state_->mutex);
+    state_->paused = on;
+    state_->changed.notify_all();
   }
   bool await_held() {
-    std::unique_lock lock(mutex_);
-    return changed_.wait_for(lock, kPatience, [&] { return held_ > 0; });
+    std::unique_lock lock(state_->mutex);
+    return state_->changed.wait_for(lock, kPatience, [&] { return state_->held > 0; });
   }
 
  private:
-  std::mutex mutex_;
-  std::condition_variable changed_;
-  bool paused_ = false;
-  int held_ = 0;
+  struct State {
+    std::mutex mutex;
+    std::condition_variable changed;
+    bool paused = false;
+    int held = 0;
+  };
+  std::shared_ptr<State> state_ = std::make_shared<State>();
 };
 
 TEST_F(Failure, RequestsWaitForTheLastLivingEndpointToWakeUp) {
