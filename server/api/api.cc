@@ -22,6 +22,7 @@ struct Api::Impl {
     add_operator_routes(router, context);
     add_snapshot_routes(router, snapshots);
     add_status_routes(router, context);
+    add_txn_routes(router, context);
     add_unsupported_routes(router, context);
   }
 

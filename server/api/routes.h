@@ -28,6 +28,7 @@ void add_coordinate_routes(io::HttpRouter& router, ApiContext& context);
 void add_operator_routes(io::HttpRouter& router, ApiContext& context);
 void add_snapshot_routes(io::HttpRouter& router, Snapshots& snapshots);
 void add_status_routes(io::HttpRouter& router, ApiContext& context);
+void add_txn_routes(io::HttpRouter& router, ApiContext& context);
 void add_unsupported_routes(io::HttpRouter& router, ApiContext& context);
 
 }  // namespace fyr::server

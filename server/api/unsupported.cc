@@ -16,7 +16,7 @@ struct Endpoint {
 };
 
 constexpr Endpoint kEndpoints[] = {
-    {"PUT", "/v1/txn", Body::List},       {"GET", "/v1/query", Body::Any},
+    {"GET", "/v1/query", Body::Any},
     {"POST", "/v1/query", Body::Object},  {"GET", "/v1/query/", Body::Any},
     {"PUT", "/v1/query/", Body::Object},  {"DELETE", "/v1/query/", Body::Any},
     {"PUT", "/v1/config", Body::Object},  {"GET", "/v1/config/", Body::Any},

@@ -218,11 +218,15 @@ KvRow StateStore::kv(std::string_view key) const {
   return tables_->kv.find(key);
 }
 
+std::vector<KvRow> rows_below(const KvSet& kv, std::string_view prefix) {
+  const KvRange range = range_of(kv, prefix);
+  return {range.from, range.to};
+}
+
 Listing<KvRow> StateStore::kv_list(std::string_view prefix) const {
   Listing<KvRow> out;
   out.index = tables_->kv_prefix_index(prefix);
-  const KvRange range = range_of(tables_->kv, prefix);
-  out.rows.assign(range.from, range.to);
+  out.rows = rows_below(tables_->kv, prefix);
   return out;
 }
 

@@ -59,6 +59,8 @@ ApplyResult apply_body(Change& change, const pb::Command& command) {
         result.items.push_back(apply_body(change, item));
       return result;
     }
+    case pb::Command::kTxn:
+      return apply_txn(change, command.txn());
     case pb::Command::kRestoreCommit:  // stands alone, see change()
     case pb::Command::BODY_NOT_SET:
       break;
@@ -78,6 +80,8 @@ bool StateStore::understands(const pb::Command& command) {
   switch (command.body_case()) {
     case pb::Command::kKv:
       return pb::KvWrite::Verb_IsValid(command.kv().verb());
+    case pb::Command::kTxn:
+      return understands_txn(command.txn());
     case pb::Command::kBatch:
       return std::all_of(command.batch().commands().begin(), command.batch().commands().end(),
                          [](const pb::Command& item) { return understands(item); });

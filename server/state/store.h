@@ -104,12 +104,30 @@ struct ChangeList {
   std::uint64_t complete();
 };
 
+// A row a transaction shows; one of them is set.
+struct TxnRow {
+  KvRow kv;
+  NodeRow node;
+  ServiceRow service;
+  CheckRow check;
+  bool with_value = false;  // of kv
+};
+struct TxnError {
+  std::uint32_t op = 0;
+  std::string what;
+};
+struct TxnOutcome {
+  std::vector<TxnRow> rows;      // in the order of the operations
+  std::vector<TxnError> errors;  // if any, nothing was changed
+};
+
 // What the client of a command is told.
 struct ApplyResult {
   StateIndex index = 0;
-  bool done = true;                // false: a CAS or lock was lost (no error)
-  std::optional<Error> error;      // refused, nothing changed; deterministic
-  std::vector<ApplyResult> items;  // of NodeSync and Batch, in order
+  bool done = true;                       // false: a CAS or lock was lost (no error)
+  std::optional<Error> error;             // refused, nothing changed; deterministic
+  std::vector<ApplyResult> items;         // of NodeSync and Batch, in order
+  std::shared_ptr<const TxnOutcome> txn;  // of Txn
 };
 
 template <class T>
@@ -206,6 +224,9 @@ class StateStore {
   Listing<SessionRow> sessions() const;
   Listing<SessionRow> node_sessions(std::string_view node) const;
   bool lock_delayed(std::string_view key, std::int64_t stamp_ns) const;
+
+  // A transaction that only reads and checks; others are refused operation by operation.
+  TxnOutcome read_txn(const pb::Txn& txn) const;
 
   // Never null: Consul's defaults until somebody sets them.
   AutopilotRow autopilot() const;

@@ -249,10 +249,13 @@ ApplyResult apply_session_create(Change& change, const pb::SessionCreate& reques
 ApplyResult apply_session_destroy(Change& change, const pb::SessionDestroy& request);
 ApplyResult apply_autopilot_set(Change& change, const pb::AutopilotSet& request);
 ApplyResult apply_restore_stage(Change& change, const pb::RestoreStage& request);
+ApplyResult apply_txn(Change& change, const pb::Txn& request);
+bool understands_txn(const pb::Txn& request);
 ApplyResult apply_reap(Change& change, const pb::TombstoneReap& request);
 
 // Between the files of the state.
 std::string known_check_id(const pb::HealthCheck& given);
+std::vector<KvRow> rows_below(const KvSet& kv, std::string_view prefix);
 void put_check(Change& change, NodeEntry& node, const pb::HealthCheck& given,
                std::uint64_t agent_sequence);
 void remove_check(Change& change, NodeEntry& node, const CheckRow& row);
