@@ -3,6 +3,7 @@
 #include <mutex>
 #include <utility>
 
+#include "base/check.h"
 #include "base/guarded.h"
 #include "server/rpc/status.h"
 
@@ -137,10 +138,13 @@ class RpcExchange final : public io::HttpExchange {
 }  // namespace
 
 ForwardCalls::ForwardCalls(io::Runtime& runtime, io::HttpHandler handler, std::size_t limit)
-    : runtime_(runtime), handler_(std::move(handler)), limit_(limit) {}
+    : runtime_(runtime), handler_(std::move(handler)), limit_(limit) {
+  made_.store(true, std::memory_order_release);
+}
 
 grpc::ServerUnaryReactor* ForwardCalls::start(const pb::HttpForward& request,
                                               pb::HttpForwardResponse& response) {
+  CHECK(made_.load(std::memory_order_acquire));
   const int thread = runtime_.next();
   auto call = std::make_shared<Call>(response, runtime_, thread, waiting_);
   call->hold(call);
