@@ -17,10 +17,14 @@ struct Endpoint {
 
 constexpr Endpoint kEndpoints[] = {
     {"GET", "/v1/query", Body::Any},
-    {"POST", "/v1/query", Body::Object},  {"GET", "/v1/query/", Body::Any},
-    {"PUT", "/v1/query/", Body::Object},  {"DELETE", "/v1/query/", Body::Any},
-    {"PUT", "/v1/config", Body::Object},  {"GET", "/v1/config/", Body::Any},
-    {"DELETE", "/v1/config/", Body::Any}, {"PUT", "/v1/coordinate/update", Body::Object},
+    {"POST", "/v1/query", Body::Object},
+    {"GET", "/v1/query/", Body::Any},
+    {"PUT", "/v1/query/", Body::Object},
+    {"DELETE", "/v1/query/", Body::Any},
+    {"PUT", "/v1/config", Body::Object},
+    {"GET", "/v1/config/", Body::Any},
+    {"DELETE", "/v1/config/", Body::Any},
+    {"PUT", "/v1/coordinate/update", Body::Object},
 };
 
 void refuse(ApiContext& context, const io::HttpCallPtr& call, Body wanted) {
