@@ -118,6 +118,7 @@ struct Agent::Impl {
                 *sync,
                 waiters,
                 events,
+                [this](UserEvent event) { take_event(std::move(event)); },
                 [this] { return reload_from_files(); }} {
     add_service_routes(router, context);
     add_check_routes(router, context);
@@ -131,6 +132,17 @@ struct Agent::Impl {
   void changed() {
     waiters.changed();
     aliases.local_changed();
+  }
+
+  void take_event(UserEvent event) {
+    std::vector<NamedService> services;
+    for (const LocalService* service : state.services()) {
+      services.push_back(
+          {service->row.service(), {service->row.tags().begin(), service->row.tags().end()}});
+    }
+    if (!is_for(event, options.node_name, services)) return;
+    events.add(std::move(event));
+    waiters.changed();
   }
 
   Result<void> reload_from_files();
@@ -217,6 +229,13 @@ void Agent::Impl::start() {
     own.post(kAgentThread,
              [this, size = parts.membership->members().size()] { sync->set_cluster_size(size); });
   });
+  parts.membership->on_event(
+      [this, alive = std::weak_ptr(context.alive)](std::uint64_t time, const std::string& payload) {
+        auto event = decode_event(time, payload);
+        if (alive.expired() || !event) return;
+        own.post(kAgentThread,
+                 [this, event = std::move(*event)]() mutable { take_event(std::move(event)); });
+      });
 }
 
 void Agent::Impl::stop() {

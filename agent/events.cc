@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "agent.pb.h"
 #include "base/bytes.h"
 #include "base/json.h"
 
@@ -49,6 +50,32 @@ Result<void> validate(const UserEvent& event) {
                 "user event exceeds configured limit of 512 bytes before encoding");
   }
   return {};
+}
+
+std::string encode_event(const UserEvent& event) {
+  pb::UserEvent out;
+  out.set_id(event.id);
+  out.set_name(event.name);
+  out.set_payload(event.payload);
+  out.set_node_filter(event.node_filter);
+  out.set_service_filter(event.service_filter);
+  out.set_tag_filter(event.tag_filter);
+  return out.SerializeAsString();
+}
+
+Result<UserEvent> decode_event(std::uint64_t time, const std::string& bytes) {
+  pb::UserEvent in;
+  if (!in.ParseFromString(bytes) || in.name().empty())
+    return fail(ErrorCode::Corrupt, "user event: cannot be read");
+  UserEvent out;
+  out.id = in.id();
+  out.name = in.name();
+  out.payload = in.payload();
+  out.node_filter = in.node_filter();
+  out.service_filter = in.service_filter();
+  out.tag_filter = in.tag_filter();
+  out.time = time;
+  return out;
 }
 
 bool is_for(const UserEvent& event, const std::string& node,
@@ -97,7 +124,7 @@ void append_json(std::string& out, const UserEvent& event, bool with_time) {
   writer.key("ServiceFilter").string(event.service_filter);
   writer.key("TagFilter").string(event.tag_filter);
   writer.key("Version").number(1);
-  writer.key("LTime").number(with_time ? event.number : std::uint64_t{0});
+  writer.key("LTime").number(with_time ? event.time : std::uint64_t{0});
   writer.end_object();
 }
 

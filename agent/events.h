@@ -1,6 +1,5 @@
 // The last user events this agent has seen: a ring of 256, each with a number that only grows and
-// serves as index and as Lamport time. Fired events count for the firing agent; carrying them to
-// others is the gossip's.
+// serves as index. Gossip carries fired events to all agents, the firing one included.
 //
 // Pure but for the ids given in. Threading: one owner.
 #pragma once
@@ -22,11 +21,16 @@ struct UserEvent {
   std::string node_filter;  // regular expressions; empty: all
   std::string service_filter;
   std::string tag_filter;
-  std::uint64_t number = 0;
+  std::uint64_t time = 0;    // Lamport time, the same at every agent
+  std::uint64_t number = 0;  // the agent's own
 };
 
 // Texts are Consul's; Internal answers 500, as there.
 Result<void> validate(const UserEvent& event);
+
+// As gossip carries them. Corrupt: not an event.
+std::string encode_event(const UserEvent& event);
+Result<UserEvent> decode_event(std::uint64_t time, const std::string& bytes);
 
 // Whether the event is for a node of this name with these services (name, tags).
 struct NamedService {

@@ -1,5 +1,6 @@
 #include "app/http_front.h"
 
+#include "app/ui/page.h"
 #include "base/io/http_router.h"
 #include "base/json.h"
 
@@ -13,6 +14,33 @@ io::RouterOptions router_options(const Settings& settings) {
   options.default_acl_policy = settings.acl_default_policy;
   return options;
 }
+
+namespace {
+
+void add_page(io::HttpRouter& router) {
+  router.add("GET", "/ui/", [](const io::HttpCallPtr& call) {
+    io::HttpResponse response;
+    response.status = 200;
+    response.headers = {{"Content-Type", "text/html; charset=utf-8"},
+                        {"Cache-Control", "no-cache"},
+                        {"Content-Security-Policy", std::string(ui_policy())},
+                        {"X-Content-Type-Options", "nosniff"}};
+    response.body = std::make_shared<const std::string>(ui_page());
+    call->respond(std::move(response));
+  });
+  for (const auto* path : {"/", "/ui"}) {
+    router.add("GET", path, [](const io::HttpCallPtr& call) {
+      io::HttpResponse response;
+      response.status = 301;
+      response.headers = {{"Location", "/ui/"}, {"Content-Type", "text/html; charset=utf-8"}};
+      response.body =
+          std::make_shared<const std::string>("<a href=\"/ui/\">Moved Permanently</a>.\n");
+      call->respond(std::move(response));
+    });
+  }
+}
+
+}  // namespace
 
 struct HttpFront::Impl {
   explicit Impl(io::RouterOptions options) : own(std::move(options)) {}
@@ -48,6 +76,8 @@ Result<std::unique_ptr<HttpFront>> HttpFront::open(const Settings& settings, io:
   impl->api = api;
   impl->own.add("GET", "/v1/agent/proxy/status",
                 [&proxy](io::HttpCallPtr call) { call->json(proxy.status_json()); });
+
+  if (settings.ui_enabled) add_page(impl->own);
 
   io::HttpServerOptions options;
   options.large_bodies = {"/v1/snapshot"};

@@ -114,6 +114,7 @@ struct Settings {
   std::string log_file;
   bool log_json = false;
   std::string pid_file;
+  bool ui_enabled = false;
   bool enable_debug = false;
   bool acl_enabled = false;
   std::string acl_default_policy = "allow";

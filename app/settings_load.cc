@@ -283,8 +283,8 @@ std::vector<Flag> read_flags(const std::vector<std::string>& arguments, Loader& 
       loader.error(with_suggestion("flag provided but not defined: -" + name, nearest_flag(name)));
       continue;
     }
-    static constexpr std::string_view kSwitches[] = {
-        "ui", "syslog", "rejoin", "disable-host-node-id", "disable-keyring-file"};
+    static constexpr std::string_view kSwitches[] = {"syslog", "rejoin", "disable-host-node-id",
+                                                     "disable-keyring-file"};
     const bool is_switch = setting && (setting->type == SettingType::Bool ||
                                        std::ranges::find(kSwitches, name) != std::end(kSwitches));
     if (!has_value && !is_switch) {
@@ -307,6 +307,7 @@ void apply_dev_defaults(Settings& settings) {
   settings.bind_address = "127.0.0.1";
   settings.log_level = "DEBUG";
   settings.enable_debug = true;
+  settings.ui_enabled = true;
 }
 
 }  // namespace

@@ -84,6 +84,7 @@ const FilterSchema& service_filter_schema();
 const FilterSchema& service_node_filter_schema();
 const FilterSchema& check_filter_schema();
 const FilterSchema& service_health_filter_schema();  // {Node, Service, Checks}
+const FilterSchema& node_info_filter_schema();       // of /v1/internal/ui/nodes
 const FilterSchema& agent_service_filter_schema();
 
 }  // namespace fyr

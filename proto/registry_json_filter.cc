@@ -136,6 +136,17 @@ const FilterSchema& service_health_filter_schema() {
   return schema;
 }
 
+const FilterSchema& node_info_filter_schema() {
+  static const FilterSchema schema = {text("ID"),
+                                      text("Node"),
+                                      text("Address"),
+                                      text_map("TaggedAddresses"),
+                                      text_map("Meta"),
+                                      {"Services", ObjectList, make_service()},
+                                      {"Checks", ObjectList, make_check()}};
+  return schema;
+}
+
 const FilterSchema& agent_service_filter_schema() {
   static const FilterSchema schema = make_service();
   return schema;

@@ -30,6 +30,8 @@ struct ApiContext {
   Sync& sync;
   LocalWaiters& waiters;
   EventRing& events;
+  // On the agent's thread: takes the event in if it is for this node.
+  std::function<void(UserEvent)> take_event;
   std::function<Result<void>()> reload;  // blocks; not on the agent's thread
 
   // Runs on the agent's thread; what waited for it is part of the measured time of the API.

@@ -26,16 +26,12 @@ void fire(ApiContext& context, const HttpCallPtr& call) {
   if (auto ok = validate(event); !ok) return call->error(ok.error());
   std::string json;
   append_json(json, event, false);
+  if (context.parts.membership) {
+    context.parts.membership->fire(encode_event(event));
+    return call->json(json);
+  }
   context.on_agent([&context, call, json = std::move(json), event = std::move(event)] {
-    std::vector<NamedService> services;
-    for (const LocalService* service : context.state.services()) {
-      services.push_back(
-          {service->row.service(), {service->row.tags().begin(), service->row.tags().end()}});
-    }
-    if (is_for(event, context.options.node_name, services)) {
-      context.events.add(event);
-      context.waiters.changed();
-    }
+    context.take_event(event);
     call->json(json);
   });
 }

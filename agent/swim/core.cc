@@ -118,7 +118,7 @@ void Core::run_timers() {
   if (now_ >= reconnect_at_) reconnect();
   if (now_ >= reap_at_) reap();
   if (rejoin_ && rejoin_->next_at && now_ >= *rejoin_->next_at) rejoin();
-  if (!gossip_at_ && !queue_.empty()) gossip_at_ = now_;
+  if (!gossip_at_ && has_news()) gossip_at_ = now_;
   if (gossip_at_ && now_ >= *gossip_at_) gossip();
   if (leave_until_) finish_leave();
 }
@@ -134,6 +134,7 @@ void Core::handle(const PacketArrived& in) {
     if (const auto* m = std::get_if<Alive>(&message)) on_alive(*m);
     if (const auto* m = std::get_if<Dead>(&message)) on_dead(*m);
     if (const auto* m = std::get_if<Leave>(&message)) on_leave(*m);
+    if (const auto* m = std::get_if<swim::Event>(&message)) on_event(*m);
   }
   for (const Message& message : *messages) {
     if (const auto* m = std::get_if<Ping>(&message)) on_ping(*m, in.from, false);
@@ -202,6 +203,8 @@ void Core::send(const Address& to, const std::vector<Message>& messages) {
   CHECK(used <= packet_room());
   const int limit = retransmit_limit(options_.retransmit_mult, alive_count());
   queue_.take(packet, packet_room() - used, limit);
+  const std::size_t now_used = packet.size() + 4;
+  events_.take(packet, packet_room() - now_used, limit);
   finish_packet(packet);
   out_.packets.push_back({to, std::move(packet)});
 }
@@ -211,13 +214,16 @@ void Core::send(const Address& to, const std::vector<Message>& messages) {
 void Core::gossip() {
   const auto targets = pick(static_cast<std::size_t>(options_.gossip_fanout), "", true);
   for (const auto& it : targets) {
-    if (queue_.empty()) break;
+    if (!has_news()) break;
     send(it->second.address, {});
   }
   // With nobody to tell, news is dropped: whoever comes later gets the whole list by SYNC.
-  if (targets.empty()) queue_ = BroadcastQueue();
+  if (targets.empty()) {
+    queue_ = BroadcastQueue();
+    events_.drop_queued();
+  }
   gossip_at_.reset();
-  if (!queue_.empty()) gossip_at_ = now_ + options_.gossip_interval;
+  if (has_news()) gossip_at_ = now_ + options_.gossip_interval;
 }
 
 // Distinct members at random, self and `except` never; the recently failed if `with_dead`, so that
@@ -290,6 +296,18 @@ void Core::handle(const SetTagsCommand& in) {
   ++self().member.incarnation;
   announce_self(false);
   changed(self());
+}
+
+void Core::handle(const FireCommand& in) {
+  if (in.payload.size() > kMaxEventBytes) {
+    out_.error = fail(ErrorCode::InvalidArgument, "event: more than 1000 bytes");
+    return;
+  }
+  out_.events.push_back(events_.fire(in.payload, random_.next()));
+}
+
+void Core::on_event(const swim::Event& m) {
+  if (events_.receive(m)) out_.events.push_back(m);
 }
 
 // ---- reading ----

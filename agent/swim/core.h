@@ -24,6 +24,7 @@
 
 #include "agent/swim/awareness.h"
 #include "agent/swim/broadcast.h"
+#include "agent/swim/event_spread.h"
 #include "agent/swim/member.h"
 #include "agent/swim/suspicion.h"
 #include "agent/swim/wire.h"
@@ -95,9 +96,12 @@ struct ProbeCommand {
 struct SetTagsCommand {
   Tags tags;
 };
-using Input =
-    std::variant<TimeElapsed, PacketArrived, StreamRequest, StreamAnswer, StreamFailed, JoinCommand,
-                 KeepJoiningCommand, LeaveCommand, ForceLeaveCommand, ProbeCommand, SetTagsCommand>;
+struct FireCommand {  // an event for all members, this one included
+  std::string payload;
+};
+using Input = std::variant<TimeElapsed, PacketArrived, StreamRequest, StreamAnswer, StreamFailed,
+                           JoinCommand, KeepJoiningCommand, LeaveCommand, ForceLeaveCommand,
+                           ProbeCommand, SetTagsCommand, FireCommand>;
 
 // ---- outputs ----
 struct OutPacket {
@@ -138,6 +142,7 @@ struct Output {
   std::optional<std::string> reply;
   std::vector<Change> changes;
   std::vector<JoinResult> joins;
+  std::vector<swim::Event> events;  // new ones
   std::vector<Fact> facts;
   std::optional<Error> error;  // of the command given
   bool left = false;           // the goodbye has spread
@@ -156,6 +161,7 @@ class Core {
   std::uint64_t incarnation() const { return self().member.incarnation; }
   int health_score() const { return awareness_.score(); }
   std::size_t queued_broadcasts() const { return queue_.size(); }
+  std::size_t queued_events() const { return events_.size(); }
   std::size_t alive_count() const;  // not failed, not left; self included
 
   // Aborts if an invariant between the tables does not hold; for tests.
@@ -224,10 +230,13 @@ class Core {
   void handle(const ForceLeaveCommand& in);
   void handle(const ProbeCommand& in);
   void handle(const SetTagsCommand& in);
+  void handle(const FireCommand& in);
   void handle(const TimeElapsed&) {}
   void note_pause();
   void run_timers();
   void gossip();
+  bool has_news() const { return !queue_.empty() || !events_.empty(); }
+  void on_event(const swim::Event& m);
   void finish_leave();
   void send(const Address& to, const std::vector<swim::Message>& messages);
   void fact(FactKind kind, std::string text);
@@ -290,6 +299,7 @@ class Core {
   std::uint32_t cluster_;
   Awareness awareness_;
   BroadcastQueue queue_;
+  EventSpread events_;
   Records records_;
 
   std::vector<std::string> lap_;  // members to probe, in this lap's order; self never

@@ -25,6 +25,7 @@ std::string Core::sync_packet(bool join) const {
                             static_cast<std::uint64_t>(std::max<std::int64_t>(0, age)),
                             record.pruned});
   }
+  sync.event_time = events_.time();
   return encode_packet(cluster_, sync);
 }
 
@@ -43,6 +44,7 @@ std::optional<std::string> Core::refusal(const Sync& sync) const {
 
 void Core::merge(const Sync& sync) {
   for (const SyncEntry& entry : sync.entries) merge_entry(entry);
+  events_.witness(sync.event_time);
 }
 
 void Core::merge_entry(const SyncEntry& entry) {

@@ -24,6 +24,7 @@ constexpr Duration kPingCallTimeout = std::chrono::seconds(1);
 constexpr Duration kSyncCallTimeout = std::chrono::seconds(10);
 constexpr std::size_t kSmallCall = 512;  // a ping; whole lists are given more time
 
+using EventCallback = std::function<void(std::uint64_t time, const std::string& payload)>;
 using MemberList = std::shared_ptr<const std::vector<Member>>;
 
 log::Level level_of(FactKind kind) {
@@ -74,6 +75,9 @@ class Engine : public std::enable_shared_from_this<Engine> {
   void on_change(std::function<void(const Member&)> callback) {
     callbacks_.write([&](auto& all) { all.push_back(std::move(callback)); });
   }
+  void on_event(EventCallback callback) {
+    event_callbacks_.write([&](auto& all) { all.push_back(std::move(callback)); });
+  }
 
  private:
   void input(const Input& in) {
@@ -95,6 +99,7 @@ class Engine : public std::enable_shared_from_this<Engine> {
   HostPort bound_;
   SharedGuarded<MemberList> published_;
   SharedGuarded<std::vector<std::function<void(const Member&)>>> callbacks_;
+  SharedGuarded<std::vector<EventCallback>> event_callbacks_;
 
   // Owned by the io thread from here on.
   std::atomic<bool> stopped_{false};
@@ -184,6 +189,11 @@ void Engine::perform(Output out) {
   }
   if (out.error) log::warn("gossip", "{}", out.error->message);
   if (!out.changes.empty()) tell(out.changes);
+  if (!out.events.empty()) {
+    const auto callbacks = event_callbacks_.read([](const auto& all) { return all; });
+    for (const swim::Event& event : out.events)
+      for (const auto& callback : callbacks) callback(event.time, event.payload);
+  }
   for (JoinResult& result : out.joins) {
     const auto it = joins_.find(result.ticket);
     if (it == joins_.end()) continue;
@@ -292,6 +302,8 @@ class MembershipImpl final : public Membership {
   void on_change(std::function<void(const Member&)> callback) override {
     engine_->on_change(std::move(callback));
   }
+  void fire(std::string payload) override { engine_->post(FireCommand{std::move(payload)}); }
+  void on_event(EventCallback callback) override { engine_->on_event(std::move(callback)); }
   void set_tags(Tags tags) override { engine_->post(SetTagsCommand{std::move(tags)}); }
   void stop() override;
 

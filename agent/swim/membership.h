@@ -49,6 +49,11 @@ class Membership {
   // A hint from outside (a stream was reset): probe that member now.
   virtual void probe_now(const std::string& name) = 0;
   virtual void on_change(std::function<void(const Member&)> callback) = 0;  // any number
+  // A small message (at most 1,000 bytes) for every member that can be reached, this one included.
+  // It may be lost; it comes at most once. `time` is its Lamport time.
+  virtual void fire(std::string payload) = 0;
+  virtual void on_event(
+      std::function<void(std::uint64_t time, const std::string& payload)> callback) = 0;
   virtual void set_tags(std::map<std::string, std::string> tags) = 0;
   virtual void stop() = 0;
 };

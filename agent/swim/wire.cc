@@ -63,6 +63,7 @@ enum class Type : std::uint8_t {
   Leave = 8,
   Sync = 9,
   Refused = 10,
+  Event = 11,
 };
 
 // ---- writing ----
@@ -148,6 +149,12 @@ void put_body(std::string& out, const Sync& m) {
     entry += e.pruned ? '\1' : '\0';
     put_string(out, entry);  // with its length, so that entries can grow
   }
+  put_varint(out, m.event_time);
+}
+void put_body(std::string& out, const Event& m) {
+  put_varint(out, m.time);
+  put_varint(out, m.nonce);
+  put_string(out, m.payload);
 }
 void put_body(std::string& out, const Refused& m) {
   put_string(out, std::string_view(m.reason).substr(0, kMaxReason));
@@ -164,6 +171,7 @@ constexpr Type type_of() {
   if constexpr (std::is_same_v<T, Dead>) return Type::Dead;
   if constexpr (std::is_same_v<T, Leave>) return Type::Leave;
   if constexpr (std::is_same_v<T, Sync>) return Type::Sync;
+  if constexpr (std::is_same_v<T, Event>) return Type::Event;
   return Type::Refused;
 }
 
@@ -315,6 +323,15 @@ std::optional<Sync> read_sync(Reader& in) {
     if (!in.ok() || !entry) return {};
     m.entries.push_back(std::move(*entry));
   }
+  if (!in.at_end()) m.event_time = in.varint();  // older versions end here
+  return m;
+}
+
+Event read_event(Reader& in) {
+  Event m;
+  m.time = in.varint();
+  m.nonce = in.varint();
+  m.payload = in.string(kMaxEventBytes);
   return m;
 }
 
@@ -356,6 +373,9 @@ std::optional<Message> read_message(Type type, std::string_view body, bool& know
       break;
     case Type::Refused:
       out = Refused{std::string(in.string(kMaxReason))};
+      break;
+    case Type::Event:
+      out = read_event(in);
       break;
     default:
       known = false;

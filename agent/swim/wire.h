@@ -32,6 +32,7 @@ inline constexpr std::size_t kMaxStreamMessage = 20 << 20;  // one frame over TC
 inline constexpr std::size_t kMaxName = 128;
 inline constexpr std::size_t kMaxTagBytes = 800;  // so that ALIVE always fits one packet
 inline constexpr std::size_t kPacketOverhead = 12;
+inline constexpr std::size_t kMaxEventBytes = 1000;  // so that an event always fits one packet
 
 struct Address {
   IpAddress ip;
@@ -85,6 +86,11 @@ struct Leave {  // from == node: its own goodbye; otherwise an operator's force-
   std::string from;
   bool prune = false;
 };
+struct Event {             // of anybody for all
+  std::uint64_t time = 0;  // Lamport
+  std::uint64_t nonce = 0;
+  std::string payload;
+};
 struct SyncEntry {
   Alive alive;
   MemberState state = MemberState::Alive;
@@ -95,12 +101,14 @@ struct Sync {
   bool join = false;
   std::string source;
   std::vector<SyncEntry> entries;
+  std::uint64_t event_time = 0;  // the newest its sender has seen
 };
 struct Refused {  // the answer to a SYNC that broke a rule
   std::string reason;
 };
 
-using Message = std::variant<Ping, PingReq, Ack, Nack, Suspect, Alive, Dead, Leave, Sync, Refused>;
+using Message =
+    std::variant<Ping, PingReq, Ack, Nack, Suspect, Alive, Dead, Leave, Sync, Refused, Event>;
 
 std::uint32_t cluster_hash(std::string_view cluster);
 

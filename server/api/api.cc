@@ -16,6 +16,7 @@ struct Api::Impl {
     add_catalog_routes(router, context);
     add_catalog_write_routes(router, context);
     add_health_routes(router, context);
+    add_internal_ui_routes(router, context);
     add_kv_routes(router, context);
     add_session_routes(router, context);
     add_coordinate_routes(router, context);

@@ -22,6 +22,7 @@ struct ApiContext {
 void add_catalog_routes(io::HttpRouter& router, ApiContext& context);
 void add_catalog_write_routes(io::HttpRouter& router, ApiContext& context);
 void add_health_routes(io::HttpRouter& router, ApiContext& context);
+void add_internal_ui_routes(io::HttpRouter& router, ApiContext& context);
 void add_kv_routes(io::HttpRouter& router, ApiContext& context);
 void add_session_routes(io::HttpRouter& router, ApiContext& context);
 void add_coordinate_routes(io::HttpRouter& router, ApiContext& context);

@@ -1,4 +1,5 @@
 """Two real processes: an agent joins its server by gossip and gRPC, syncs, and lives without it."""
+import json
 import time
 import unittest
 
@@ -69,6 +70,23 @@ class AgentAndServer(unittest.TestCase):
         self.assertEqual(self.server.json("/v1/health/service/web?passing"), [])
         self.agent.start()
         until(lambda: self.server.json("/v1/health/service/web?passing"), 15, "back")
+
+    def test_an_event_fired_anywhere_reaches_everybody_it_is_for(self):
+        self.register("web")
+
+        def seen(where, name):
+            return [e["ID"] for e in where.json("/v1/event/list?name=" + name)]
+        for source, other in ((self.agent, self.server), (self.server, self.agent)):
+            name = "from-" + source.name
+            fired = json.loads(source.put("/v1/event/fire/" + name, "payload")[2])
+            for where in (source, other):
+                until(lambda: seen(where, name) == [fired["ID"]], 5, name + " at " + where.name)
+        self.server.put("/v1/event/fire/some?service=web", "x")
+        self.server.put("/v1/event/fire/all", "x")
+        for where in (self.agent, self.server):
+            until(lambda: seen(where, "all"), 5, "at " + where.name)
+        until(lambda: seen(self.agent, "some"), 5, "at the agent, which has the service")
+        self.assertEqual(seen(self.server, "some"), [])
 
     def test_an_agent_that_leaves_is_removed_from_the_catalog(self):
         self.assertEqual(self.agent.terminate(), 0)  # an agent leaves on SIGTERM, as Consul's does

@@ -20,6 +20,8 @@ class FakeMembership final : public Membership {
   void on_change(std::function<void(const Member&)> callback) override {
     callback_ = std::move(callback);
   }
+  void fire(std::string) override {}
+  void on_event(std::function<void(std::uint64_t, const std::string&)>) override {}
   void set_tags(std::map<std::string, std::string>) override {}
   void stop() override {}
 
