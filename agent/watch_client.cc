@@ -248,7 +248,7 @@ void WatchClient::Impl::retry(const WatchedPtr& watched) {
 void WatchClient::Impl::publish(const WatchedPtr& watched, ViewPtr view) {
   std::vector<std::shared_ptr<Subscriber>> subscribers;
   std::vector<Waiting> waiting;
-  std::uint64_t number;
+  std::uint64_t number = 0;
   {
     std::lock_guard lock(mutex);
     watched->view = view;
@@ -328,7 +328,7 @@ void WatchClient::Impl::drop(const WatchedPtr& watched) {
 void WatchClient::Impl::save(const WatchedPtr& watched, Instant at) {
   if (options.directory.empty() || watched->saving || at - watched->saved_at < kSaveEvery) return;
   ViewPtr view;
-  std::uint64_t number;
+  std::uint64_t number = 0;
   {
     std::lock_guard lock(mutex);
     view = watched->view;
@@ -410,7 +410,7 @@ std::unique_ptr<WatchClient::Watch> WatchClient::subscribe(const std::string& se
   subscriber->on_view = std::move(on_view);
   WatchedPtr watched;
   ViewPtr view;
-  std::uint64_t number;
+  std::uint64_t number = 0;
   {
     std::lock_guard lock(impl_->mutex);
     bool is_new = false;
@@ -443,6 +443,7 @@ ViewPtr WatchClient::get(const std::string& service, Ready ready) {
       watched->waiting.push_back({std::move(ready), now() + impl_->options.first_answer});
     }
   }
+  // NOLINTNEXTLINE(bugprone-use-after-move): a refused one was not moved
   if (refused) ready(*refused);
   return nullptr;
 }

@@ -22,7 +22,7 @@ constexpr char kUsage[] =
 }  // namespace
 
 int main(int argc, char** argv) {
-  using namespace fyr::app;
+  using namespace fyr::app;  // NOLINT(*-using-namespace): commands only
   std::signal(SIGPIPE, SIG_IGN);
   static const std::map<std::string, int (*)(const std::vector<std::string>&)> commands = {
       {"agent", run_agent_command},       {"members", run_members_command},

@@ -67,7 +67,7 @@ class StateNameSource final : public dns::NameSource {
   }
 
   RecordsPtr known_service(const std::string& name) {
-    const auto known = cache_.read([&](const Cache& cache) -> RecordsPtr {
+    auto known = cache_.read([&](const Cache& cache) -> RecordsPtr {
       const auto found = cache.find(name);
       return found == cache.end() ? nullptr : found->second;
     });

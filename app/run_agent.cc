@@ -221,7 +221,7 @@ Result<agent::Definitions> RunningAgent::Impl::read_definitions() {
   }
   if (dns)
     if (auto done = dns->reload(loaded.settings); !done) return done.error();
-  log::Level level;
+  log::Level level{};
   if (log::parse_level(loaded.settings.log_level, level)) log::set_level(level);
   return std::move(loaded.definitions.agent);
 }

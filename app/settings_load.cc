@@ -176,7 +176,7 @@ class Loader {
   }
 
   static std::string read_bool(std::string_view text, bool& out) {
-    if (text == "true" || text == "1" || text == "") return out = true, std::string();
+    if (text == "true" || text == "1" || text.empty()) return out = true, std::string();
     if (text == "false" || text == "0") return out = false, std::string();
     return "must be true or false, not " + quote(text);
   }

@@ -137,7 +137,7 @@ void check_names(Settings& s, Report& report) {
   if (!s.node_id.empty() && !is_uuid(s.node_id))
     report.add("node_id", quote(s.node_id) + " is not a UUID");
   s.node_id = to_lower(s.node_id);
-  log::Level level;
+  log::Level level{};
   if (!log::parse_level(s.log_level, level))
     report.add("log_level", quote(s.log_level) + " is none of TRACE, DEBUG, INFO, WARN, ERR");
   if (s.acl_default_policy != "allow" && s.acl_default_policy != "deny")

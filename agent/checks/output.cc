@@ -69,7 +69,7 @@ std::string clean_text(std::string_view bytes) {
 }
 
 std::string script_output(std::string_view tail, std::size_t total, std::size_t limit) {
-  const std::string kept = clean_text(last_bytes(tail, limit));
+  std::string kept = clean_text(last_bytes(tail, limit));
   if (total <= limit && total <= tail.size()) return kept;
   return "Captured " + std::to_string(limit) + " of " + std::to_string(total) + " bytes\n...\n" +
          kept;

@@ -301,7 +301,8 @@ Result<Persistence::Loaded> Persistence::load() {
   if (!done) return done.error();
 
   std::int64_t alive_ns = 0;
-  if (auto text = io::read_file(root_ / kAlive, 64)) alive_ns = std::atoll(text->c_str());
+  if (auto text = io::read_file(root_ / kAlive, 64))
+    alive_ns = std::strtoll(text->c_str(), nullptr, 10);
   const std::int64_t now_ns = wall_now().time_since_epoch().count();
   for (State& state : states) {
     // A TTL runs from the moment it was written; other states are as fresh as the agent was.

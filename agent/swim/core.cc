@@ -36,11 +36,12 @@ Core::Core(CoreOptions options, Random random, Instant now)
     : options_(std::move(options)),
       random_(random),
       cluster_(cluster_hash(options_.cluster)),
+      next_seq_(random_.next() >> 16),
+      introduce_at_(now),
       now_(now) {
   options_.suspicion.probe_interval = options_.probe_interval;
   CHECK(check_name(options_.name).has_value());
   CHECK(check_tags(options_.tags).has_value());
-  next_seq_ = random_.next() >> 16;
   Record record;
   record.member = {
       options_.name, options_.address.ip.to_string(), options_.address.port, MemberState::Alive, 1,
@@ -52,7 +53,6 @@ Core::Core(CoreOptions options, Random random, Instant now)
   push_pull_at_ = now + random_.between(Duration::zero(), options_.push_pull_interval);
   reconnect_at_ = now + random_.between(Duration::zero(), options_.reconnect_interval);
   reap_at_ = now + options_.reap_interval;
-  introduce_at_ = now;
 }
 
 Output Core::step(Instant now, const Input& input) {
@@ -91,7 +91,7 @@ void Core::note_pause() {
 
 std::optional<Instant> Core::next_deadline() const {
   Instant next = std::min({push_pull_at_, reconnect_at_, reap_at_});
-  if (lap_.size() > 0) next = std::min(next, probe_at_);
+  if (!lap_.empty()) next = std::min(next, probe_at_);
   if (gossip_at_) next = std::min(next, *gossip_at_);
   if (leave_until_) next = std::min(next, *leave_until_);
   if (rejoin_ && rejoin_->next_at) next = std::min(next, *rejoin_->next_at);

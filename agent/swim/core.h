@@ -311,7 +311,7 @@ class Core {
   std::map<std::uint64_t, JoinState> joins_;
   std::optional<Rejoin> rejoin_;
   std::set<std::string> udp_blocked_;  // warned about
-  std::uint64_t next_seq_;
+  std::uint64_t next_seq_ = 0;
   std::uint64_t next_call_ = 1;
 
   Instant probe_at_;

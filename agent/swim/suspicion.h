@@ -37,8 +37,8 @@ class Suspicion {
  private:
   std::set<std::string> accusers_;
   int wanted_;  // k
-  Duration min_;
-  Duration max_;
+  Duration min_{};
+  Duration max_{};
   Instant start_;
 };
 

@@ -11,8 +11,10 @@ namespace {
 constexpr std::size_t kMaxBody = 64u << 20;
 
 std::string from_environment(const char* ours, const char* consuls, std::string otherwise) {
+  // NOLINTBEGIN(concurrency-mt-unsafe): a command has one thread
   if (const char* given = std::getenv(ours)) return given;
   if (const char* given = std::getenv(consuls)) return given;
+  // NOLINTEND(concurrency-mt-unsafe)
   return otherwise;
 }
 
