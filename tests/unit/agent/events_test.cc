@@ -56,7 +56,7 @@ TEST(UserEvent, BadOnesAreRefused) {
 TEST(UserEvent, IsShownAsConsulShowsIt) {
   UserEvent one = event("e");
   one.payload = "hello";
-  one.number = 5;
+  one.time = 5;
   std::string json;
   append_json(json, one, true);
   EXPECT_EQ(json,
