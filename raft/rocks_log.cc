@@ -12,6 +12,7 @@
 #include "base/bytes.h"
 #include "base/check.h"
 #include "base/io/file.h"
+#include "raft/sized_wal.h"
 
 namespace fyr::raft {
 namespace {
@@ -100,7 +101,7 @@ rocksdb::ColumnFamilyOptions family_options() {
 
 rocksdb::DBOptions db_options(rocksdb::Env* env) {
   rocksdb::DBOptions out;
-  if (env != nullptr) out.env = env;
+  out.env = env;
   out.create_if_missing = true;
   out.create_missing_column_families = true;
   out.paranoid_checks = true;
@@ -127,6 +128,7 @@ rocksdb::DBOptions db_options(rocksdb::Env* env) {
 
 struct RocksLog::Impl {
   std::filesystem::path directory;
+  std::shared_ptr<rocksdb::Env> env;
   std::unique_ptr<rocksdb::DB> db;
   rocksdb::ColumnFamilyHandle* entries = nullptr;
   rocksdb::ColumnFamilyHandle* meta = nullptr;
@@ -200,7 +202,8 @@ Result<std::unique_ptr<RocksLog>> RocksLog::open(const std::filesystem::path& di
       {rocksdb::kDefaultColumnFamilyName, family_options()}, {"meta", family_options()}};
   std::vector<rocksdb::ColumnFamilyHandle*> handles;
   rocksdb::DB* db = nullptr;
-  rocksdb::DBOptions options = db_options(env);
+  impl->env = with_sized_wal(env);
+  rocksdb::DBOptions options = db_options(impl->env.get());
   if (upto_first_fault) options.wal_recovery_mode = rocksdb::WALRecoveryMode::kPointInTimeRecovery;
   const auto status = rocksdb::DB::Open(options, directory.string(), families, &handles, &db);
   if (!status.ok()) return impl->failed(status);

@@ -194,6 +194,9 @@ void FaultFileSystem::lose_power() {
     if (extent.synced >= extent.size || !fs::exists(name)) continue;
     const std::uint64_t left = extent.synced + random_.below(extent.size - extent.synced + 1);
     fs::resize_file(name, left);
+    // A file of the write-ahead log has its size before it has its content.
+    const bool sized = name.ends_with(".log") && random_.chance(0.5);
+    if (sized) fs::resize_file(name, extent.size + (64u << 10));
     if (left == extent.synced || random_.chance(0.5)) continue;
     std::fstream file(name, std::ios::in | std::ios::out | std::ios::binary);
     file.seekp(static_cast<std::streamoff>(extent.synced + random_.below(left - extent.synced)));

@@ -27,7 +27,9 @@ class LogDamageTest : public ::testing::Test {
       ASSERT_TRUE((*storage)->write({&batch, 1}));
       if (i == kEntries / 2) write_bytes(old_watermark_, read_bytes(original_ / "watermark"));
     }
+    copy_folder(original_, padded_);
     copy_folder(original_, killed_);
+    cut_to_content(newest(killed_, ".log"));
   }
   static RocksStorageOptions options(const fs::path& path) {
     return {.directory = path, .bootstrap = true, .name = "a", .address = "h:1"};
@@ -64,6 +66,7 @@ class LogDamageTest : public ::testing::Test {
 
   TempFolder folder_{Medium::Memory};
   fs::path original_ = folder_.path() / "original";
+  fs::path padded_ = folder_.path() / "padded";  // as it is after kill -9, with zeros at its end
   fs::path killed_ = folder_.path() / "killed";
   fs::path copy_ = folder_.path() / "copy";
   fs::path old_watermark_ = folder_.path() / "old_watermark";
@@ -72,6 +75,36 @@ class LogDamageTest : public ::testing::Test {
 
 TEST_F(LogDamageTest, AnUntouchedCopyHasEverything) {
   EXPECT_EQ(last_of(killed_), kEntries);
+}
+
+TEST_F(LogDamageTest, TheRoomAfterTheLastRecordIsNoDamage) {
+  EXPECT_GT(fs::file_size(newest(padded_, ".log")), 1u << 20) << "appends make the file grow";
+  EXPECT_EQ(last_of(padded_), kEntries);
+  for (const auto& file : fs::directory_iterator(padded_)) {
+    EXPECT_FALSE(file.path().filename().string().starts_with("log.damaged")) << file.path();
+  }
+}
+
+TEST_F(LogDamageTest, ARecordTornBeforeThatRoomIsAsGoodAsCut) {
+  const std::size_t written = fs::file_size(newest(killed_, ".log"));
+  const std::uintmax_t room = fs::file_size(newest(padded_, ".log"));
+  std::uint64_t shortest = kEntries;
+  for (std::size_t torn = 1; torn < written / 3; torn += 7) {
+    copy_folder(killed_, copy_);
+    const fs::path wal = newest(copy_, ".log");
+    fs::resize_file(wal, written - torn);
+    fs::resize_file(wal, room);
+    EXPECT_FALSE(last_of(copy_)) << "acknowledged, " << torn << " bytes torn";
+    copy_folder(killed_, copy_);
+    fs::resize_file(newest(copy_, ".log"), written - torn);
+    fs::resize_file(newest(copy_, ".log"), room);
+    write_bytes(copy_ / "watermark", read_bytes(old_watermark_));
+    const auto last = last_of(copy_);
+    ASSERT_TRUE(last) << torn << " bytes torn";
+    EXPECT_GE(*last, kEntries / 2);
+    shortest = std::min(shortest, *last);
+  }
+  EXPECT_LT(shortest, kEntries - 1) << "entries were torn";
 }
 
 TEST_F(LogDamageTest, AWalCutAnywhereIsNoticedWhenAcknowledgedEntriesAreLost) {

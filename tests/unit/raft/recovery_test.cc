@@ -214,6 +214,7 @@ TEST_F(RecoveryTest, AConfigurationThatIsCutOffIsForgottenEverywhere) {
 TEST_F(RecoveryTest, AShorterLogStartsInQuarantineWhereItEndsUntilThatIsOver) {
   prepare(12);
   const fs::path wal = newest(".log");
+  cut_to_content(wal);
   fs::resize_file(wal, fs::file_size(wal) - 1);
   {
     auto storage = must_open();

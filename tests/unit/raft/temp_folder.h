@@ -45,6 +45,12 @@ inline void write_bytes(const std::filesystem::path& path, const std::string& by
   std::ofstream(path, std::ios::binary | std::ios::trunc) << bytes;
 }
 
+// What was written to a file of the write-ahead log: without the zeros it was made with.
+inline void cut_to_content(const std::filesystem::path& path) {
+  const std::string bytes = read_bytes(path);
+  std::filesystem::resize_file(path, bytes.find_last_not_of('\0') + 1);
+}
+
 inline void copy_folder(const std::filesystem::path& from, const std::filesystem::path& to) {
   std::filesystem::remove_all(to);
   std::filesystem::copy(from, to, std::filesystem::copy_options::recursive);
