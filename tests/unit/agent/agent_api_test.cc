@@ -92,7 +92,7 @@ TEST_F(LonelyAgent, RegistersAtOnceAndKeepsItOverARestart) {
                 R"({"ID":"scope/web","Name":"web","Check":{"TTL":"60s","Status":"passing"}})")
                 .status,
             200);
-  EXPECT_LT(std::chrono::steady_clock::now() - began, 500ms);
+  EXPECT_LT(std::chrono::steady_clock::now() - began, 3s);  // no wait for servers
   ASSERT_TRUE(open());
   EXPECT_EQ(get("/v1/agent/service/scope%2Fweb").status, 200);
   EXPECT_EQ(status_of("service:scope/web"), "passing");

@@ -86,7 +86,7 @@ TEST_F(Failure, connect_timeout) {
   EXPECT_EQ(client.get().body, "b");
   const auto took = steady_clock::now() - began;
   EXPECT_GE(took, milliseconds(200));  // one of the two had to try the deaf one
-  EXPECT_LT(took, milliseconds(1500));
+  EXPECT_LT(took, milliseconds(4000));
   ::close(deaf);
 }
 
@@ -282,7 +282,7 @@ TEST_F(Failure, total_deadline) {
   EXPECT_EQ(reply.field("X-Proxy-Reason"), "request_timeout");
   const auto took = steady_clock::now() - began;
   EXPECT_GE(took, milliseconds(480));
-  EXPECT_LT(took, milliseconds(1500));
+  EXPECT_LT(took, milliseconds(4000));
   EXPECT_EQ(a.count() + b.count(), 2u);
 }
 
@@ -315,6 +315,7 @@ TEST_F(Failure, stall_frozen) {
 
 // Nobody is answered and answers were quick before: found well before a slow answer would be.
 TEST_F(Failure, SilenceIsNoticedEarly) {
+  listener.stall.min = std::chrono::seconds(3);
   start({&a, &b});
   for (int i = 0; i < 8; ++i) {  // both io threads learn what is usual
     Client warm(port());
@@ -332,7 +333,7 @@ TEST_F(Failure, SilenceIsNoticedEarly) {
   }
   for (auto& client : clients) client.join();
   EXPECT_EQ(good, 32);
-  EXPECT_LT(steady_clock::now() - began, milliseconds(1400));
+  EXPECT_LT(steady_clock::now() - began, milliseconds(2800));
 }
 
 TEST_F(Failure, PostToAFrozenEndpointIs502HostDead) {

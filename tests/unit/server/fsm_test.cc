@@ -260,7 +260,8 @@ TEST_F(FsmTest, RemovingALargeTreeKeepsNoReaderWaitingForLong) {
               static_cast<long long>(ms(whole)), static_cast<long long>(ms(longest)));
   EXPECT_EQ(partial, 0u);
 #if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
-  EXPECT_LT(longest, std::chrono::milliseconds(100));
+  // A share of the whole, so that a busy machine slows both.
+  EXPECT_LT(longest, std::max<Duration>(std::chrono::milliseconds(100), whole / 2));
 #endif
   const auto digest = read([](const StateStore& store) { return store.digest(); });
   open();
