@@ -13,6 +13,8 @@
 namespace fyr::app {
 namespace {
 
+namespace fs = std::filesystem;
+
 server::ServerOptions server_options(const Settings& settings, const Identity& identity) {
   server::ServerOptions options;
   options.data_dir = identity.data_dir();
@@ -33,13 +35,19 @@ server::ServerOptions server_options(const Settings& settings, const Identity& i
   return options;
 }
 
-server::ApiOptions api_options(const Settings& settings) {
+server::ApiOptions api_options(const Settings& settings, const Identity& identity) {
   server::ApiOptions options;
   options.datacenter = settings.datacenter;
   options.default_query_time = settings.default_query_time;
   options.max_query_time = settings.max_query_time;
   options.rpc_hold_timeout = settings.rpc_hold_timeout;
   options.router = router_options(settings);
+  auto& schedule = options.snapshot_schedule;
+  schedule.interval = settings.snapshot_interval;
+  schedule.retain = static_cast<std::size_t>(settings.snapshot_retain);
+  schedule.stale = settings.snapshot_stale;
+  schedule.directory = settings.snapshot_path.empty() ? identity.data_dir() / "snapshots"
+                                                      : fs::path(settings.snapshot_path);
   options.kv_max_value_size = static_cast<std::size_t>(settings.kv_max_value_size);
   return options;
 }
@@ -206,7 +214,8 @@ Result<std::unique_ptr<ServerHalf>> ServerHalf::open(const Settings& settings,
   auto server = server::Server::open(std::move(options));
   if (!server) return server.error();
   self->server_ = std::move(*server);
-  self->api_ = std::make_unique<server::Api>(*self->server_, runtime, api_options(settings));
+  self->api_ =
+      std::make_unique<server::Api>(*self->server_, runtime, api_options(settings, identity));
 
   server::RpcServerOptions rpc_options;
   rpc_options.listen = {{settings.bind_address, static_cast<std::uint16_t>(settings.server_port)}};

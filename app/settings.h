@@ -98,6 +98,12 @@ struct Settings {
   std::int64_t kv_max_value_size = 512 * 1024;
   std::int64_t http_max_conns_per_client = 200;
 
+  // Snapshots that servers make by themselves
+  Duration snapshot_interval{};  // 0: none
+  int snapshot_retain = 30;
+  bool snapshot_stale = false;
+  std::string snapshot_path;  // default: data_dir/snapshots
+
   // Checks
   bool enable_script_checks = false;
   bool enable_local_script_checks = false;

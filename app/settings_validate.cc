@@ -178,6 +178,13 @@ void finish_times(Settings& s, Report& report) {
   if (s.default_query_time <= Duration::zero())
     report.add("default_query_time", "must be more than 0s");
   if (s.max_query_time <= Duration::zero()) report.add("max_query_time", "must be more than 0s");
+  if (s.snapshot_interval != Duration::zero()) {
+    if (!s.server) report.add("snapshot_schedule.interval", "needs server mode (-server)");
+    if (s.snapshot_interval < std::chrono::seconds(1))
+      report.add("snapshot_schedule.interval", "must be 0s or at least 1s");
+  }
+  if (!s.snapshot_path.empty() && !s.snapshot_path.starts_with('/'))
+    report.add("snapshot_schedule.path", quote(s.snapshot_path) + " is not an absolute path");
   s.default_query_time = std::min(s.default_query_time, s.max_query_time);
 }
 

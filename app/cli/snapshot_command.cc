@@ -1,11 +1,15 @@
-// `fyr snapshot save|inspect|restore FILE`: verbs, flags and output as Consul's.
+// `fyr snapshot save|inspect|restore FILE`: verbs, flags and output as Consul's. `list` shows what
+// servers make by themselves.
 #include <algorithm>
 #include <array>
+#include <boost/json/serialize.hpp>
 #include <cstdio>
 
 #include "app/cli/arguments.h"
 #include "app/cli/commands.h"
+#include "app/cli/snapshot_progress.h"
 #include "base/io/file.h"
+#include "base/json.h"
 #include "server/api/snapshot_archive.h"
 #include "server/state/saved_rows.h"
 
@@ -17,7 +21,8 @@ constexpr char kUsage[] =
     "Usage: fyr snapshot <subcommand> [options] FILE\n\n"
     "    save [-stale] FILE   Saves the state of the cluster into a file\n"
     "    inspect FILE         Checks such a file and shows what it holds\n"
-    "    restore FILE         Puts the state of a file in place of the cluster's\n";
+    "    restore FILE         Puts the state of a file in place of the cluster's\n"
+    "    list                 Shows what the server asked has made on its schedule\n";
 
 int failed(const std::string& what, const Error& error) {
   std::fprintf(stderr, "Error %s: %s\n", what.c_str(), error.message.c_str());
@@ -49,8 +54,11 @@ Result<Content> content_of(const server::SnapshotArchive& archive) {
 }
 
 int save(const Arguments& arguments, const std::string& file) {
-  auto bytes = ask_agent_at_length(arguments, "GET",
-                                   arguments.has("stale") ? "/v1/snapshot?stale" : "/v1/snapshot");
+  auto bytes = [&] {
+    const SnapshotProgress progress(arguments, "Saving");
+    return ask_agent_at_length(arguments, "GET",
+                               arguments.has("stale") ? "/v1/snapshot?stale" : "/v1/snapshot");
+  }();
   if (!bytes) return failed("saving snapshot", bytes.error());
   auto archive = server::read_archive(*bytes);
   if (!archive) return failed("verifying snapshot", archive.error());
@@ -96,9 +104,49 @@ int restore(const Arguments& arguments, const std::string& file) {
   // The server checks it as well; this saves the way there.
   if (auto archive = server::read_archive(*bytes); !archive)
     return failed("reading snapshot", archive.error());
-  auto done = ask_agent_at_length(arguments, "PUT", "/v1/snapshot", std::move(*bytes));
+  auto done = [&] {
+    const SnapshotProgress progress(arguments, "Restoring");
+    return ask_agent_at_length(arguments, "PUT", "/v1/snapshot", std::move(*bytes));
+  }();
   if (!done) return failed("restoring snapshot", done.error());
   std::puts("Restored snapshot");
+  return 0;
+}
+
+std::string text_of(const boost::json::object& object, std::string_view key) {
+  const auto* value = object.if_contains(key);
+  if (value && value->is_string()) return std::string(value->get_string());
+  return value && !value->is_null() ? boost::json::serialize(*value) : std::string();
+}
+
+int list(const Arguments& arguments) {
+  auto body = ask_agent(arguments, "GET", "/v1/snapshot/schedule");
+  if (!body) return failed("listing snapshots", body.error());
+  const auto parsed = parse_json(*body);
+  if (!parsed || !parsed->is_object())
+    return failed("listing snapshots", fail(ErrorCode::Corrupt, "the answer is no JSON object"));
+  const auto& all = parsed->get_object();
+  const std::string interval = text_of(all, "Interval");
+  if (interval == "0s") {
+    std::printf("%s makes no snapshots by itself (snapshot_schedule.interval is 0s)\n",
+                text_of(all, "Node").c_str());
+    return 0;
+  }
+  std::printf("Node %s, every %s, the newest %s stay in %s\n", text_of(all, "Node").c_str(),
+              interval.c_str(), text_of(all, "Retain").c_str(), text_of(all, "Path").c_str());
+  if (text_of(all, "FailuresInARow") != "0")
+    std::printf("Last failure %s: %s\n", text_of(all, "LastFailure").c_str(),
+                text_of(all, "LastError").c_str());
+  std::printf("%-44s %12s %12s  %s\n", "File", "Index", "Size", "Time");
+  const auto* files = all.if_contains("Snapshots");
+  if (!files || !files->is_array()) return 0;
+  for (const auto& file : files->get_array()) {
+    if (!file.is_object()) continue;
+    const auto& row = file.get_object();
+    std::printf("%-44s %12s %12s  %s\n", text_of(row, "File").c_str(),
+                text_of(row, "Index").c_str(), text_of(row, "Size").c_str(),
+                text_of(row, "Time").c_str());
+  }
   return 0;
 }
 
@@ -111,6 +159,10 @@ constexpr Verb kVerbs[] = {{"save", save}, {"inspect", inspect}, {"restore", res
 }  // namespace
 
 int run_snapshot_command(const std::vector<std::string>& arguments) {
+  if (!arguments.empty() && arguments[0] == "list") {
+    auto parsed = parse_arguments({arguments.begin() + 1, arguments.end()});
+    return parsed ? list(*parsed) : failed("in the arguments", parsed.error());
+  }
   const auto found = std::ranges::find_if(
       kVerbs, [&](const Verb& verb) { return !arguments.empty() && arguments[0] == verb.name; });
   if (found == std::end(kVerbs)) {

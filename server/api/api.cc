@@ -2,6 +2,7 @@
 
 #include "server/api/routes.h"
 #include "server/api/snapshot.h"
+#include "server/api/snapshot_schedule.h"
 
 namespace fyr::server {
 
@@ -10,7 +11,8 @@ struct Api::Impl {
       : options(std::move(given)),
         reads(server, runtime, options),
         writes(server, runtime, options),
-        snapshots(server, options),
+        snapshots(server, options, snapshot_work),
+        schedule(server, options.snapshot_schedule, snapshot_work),
         context{server, options, reads, writes},
         router(options.router) {
     add_catalog_routes(router, context);
@@ -21,7 +23,7 @@ struct Api::Impl {
     add_session_routes(router, context);
     add_coordinate_routes(router, context);
     add_operator_routes(router, context);
-    add_snapshot_routes(router, snapshots);
+    add_snapshot_routes(router, snapshots, schedule);
     add_status_routes(router, context);
     add_txn_routes(router, context);
     add_unsupported_routes(router, context);
@@ -30,7 +32,9 @@ struct Api::Impl {
   const ApiOptions options;
   Reads reads;
   Writes writes;
+  SnapshotWork snapshot_work;
   Snapshots snapshots;
+  SnapshotSchedule schedule;
   ApiContext context;
   io::HttpRouter router;
 };
@@ -50,6 +54,7 @@ void Api::stop() {
   impl_->writes.stop();
   impl_->reads.stop();
   impl_->snapshots.stop();
+  impl_->schedule.stop();
 }
 
 }  // namespace fyr::server

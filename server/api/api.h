@@ -4,6 +4,7 @@
 // Threading: handle() from any io thread or gRPC thread; answers through the exchange.
 #pragma once
 
+#include <filesystem>
 #include <memory>
 #include <string>
 
@@ -14,12 +15,21 @@
 
 namespace fyr::server {
 
+// Snapshots that a server makes by itself; see api/snapshot_schedule.h.
+struct SnapshotScheduleOptions {
+  Duration interval{};  // 0: none
+  std::size_t retain = 30;
+  bool stale = false;  // also while this server does not lead
+  std::filesystem::path directory;
+};
+
 struct ApiOptions {
   std::string datacenter = "dc1";
   Duration default_query_time = std::chrono::seconds(300);
   Duration max_query_time = std::chrono::seconds(600);
   Duration rpc_hold_timeout = std::chrono::seconds(7);
   std::size_t kv_max_value_size = 512 * 1024;
+  SnapshotScheduleOptions snapshot_schedule;
   io::RouterOptions router;  // http_config: added headers, blocked paths
 };
 

@@ -10,6 +10,7 @@
 namespace fyr::server {
 
 class Snapshots;
+class SnapshotSchedule;
 
 // Lives as long as the Api; handlers keep a reference.
 struct ApiContext {
@@ -27,7 +28,8 @@ void add_kv_routes(io::HttpRouter& router, ApiContext& context);
 void add_session_routes(io::HttpRouter& router, ApiContext& context);
 void add_coordinate_routes(io::HttpRouter& router, ApiContext& context);
 void add_operator_routes(io::HttpRouter& router, ApiContext& context);
-void add_snapshot_routes(io::HttpRouter& router, Snapshots& snapshots);
+void add_snapshot_routes(io::HttpRouter& router, Snapshots& snapshots,
+                         const SnapshotSchedule& schedule);
 void add_status_routes(io::HttpRouter& router, ApiContext& context);
 void add_txn_routes(io::HttpRouter& router, ApiContext& context);
 void add_unsupported_routes(io::HttpRouter& router, ApiContext& context);

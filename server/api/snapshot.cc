@@ -1,15 +1,19 @@
 #include "server/api/snapshot.h"
 
+#include <algorithm>
+#include <array>
 #include <chrono>
 #include <memory>
 #include <utility>
 
 #include "base/bytes.h"
 #include "base/id.h"
+#include "base/json.h"
 #include "base/log.h"
 #include "server/api/parameters.h"
 #include "server/api/routes.h"
 #include "server/api/snapshot_archive.h"
+#include "server/api/snapshot_schedule.h"
 #include "server/state/saved_rows.h"
 
 namespace fyr::server {
@@ -20,8 +24,10 @@ constexpr std::size_t kPartBytes = 1 << 20;
 constexpr auto kWriteTimeout = std::chrono::seconds(30);
 constexpr auto kPause = std::chrono::milliseconds(100);
 
-bool never_ran(const Error& error) {
-  return error.code == ErrorCode::NoLeader || error.code == ErrorCode::NotLeader;
+// Never ran, or may run twice: a part that is laid down again says the same.
+bool may_try_again(const Error& error, const pb::Command& command) {
+  return error.code == ErrorCode::NoLeader || error.code == ErrorCode::NotLeader ||
+         (error.code == ErrorCode::CommitUnknown && command.has_restore_stage());
 }
 
 Consistency consistency_of(const io::HttpCall& call) {
@@ -31,15 +37,36 @@ Consistency consistency_of(const io::HttpCall& call) {
 
 }  // namespace
 
-void Snapshots::start(const io::HttpCallPtr& call, std::function<io::HttpResponse()> work) {
+bool SnapshotWork::begin(Step step) {
+  Step none = Step::None;
+  if (!step_.compare_exchange_strong(none, step)) return false;
+  advance(0, 0);
+  return true;
+}
+
+void SnapshotWork::end() {
+  step_ = Step::None;
+}
+
+void SnapshotWork::advance(std::uint64_t done, std::uint64_t total) {
+  done_ = done;
+  total_ = total;
+}
+
+SnapshotWork::Progress SnapshotWork::progress() const {
+  return {step_, done_, total_};
+}
+
+void Snapshots::start(const io::HttpCallPtr& call, SnapshotWork::Step step,
+                      std::function<io::HttpResponse()> work) {
   std::lock_guard lock(mutex_);
   if (stopped_) return call->text(503, "stopping");
-  if (busy_.exchange(true)) return call->text(503, "snapshot: another one is under way");
+  if (!work_.begin(step)) return call->text(503, "snapshot: another one is under way");
   if (thread_.joinable()) thread_.join();  // it has ended
   // tidy: thread: seconds of work on the whole state would hold up every request of an io thread
   thread_ = std::thread([this, call, work = std::move(work)] {
     io::HttpResponse response = work();
-    busy_ = false;  // before the client knows, who may ask for the next one at once
+    work_.end();  // before the client knows, who may ask for the next one at once
     // Not through the router: an archive is compressed already.
     call->exchange()->respond(std::move(response));
   });
@@ -63,21 +90,29 @@ void Snapshots::save(const io::HttpCallPtr& call) {
   if (refuse_datacenter(*call, options_)) return;
   server_.wait_read(consistency_of(*call), [this, call](Result<ReadStamp> stamp) {
     if (!stamp) return answer_error(*call, stamp.error());
-    start(call, [this, stamp = *stamp] { return save_now(stamp); });
+    start(call, SnapshotWork::Step::Saving, [this, stamp = *stamp] { return save_now(stamp); });
   });
 }
 
-io::HttpResponse Snapshots::save_now(const ReadStamp& stamp) {
-  SnapshotArchive archive;
-  const auto rows = server_.read([&](const StateStore& store) {
-    archive.index = store.applied();
+Result<SavedState> save_state(const Server& server) {
+  SavedState out;
+  out.rows = server.read([&](const StateStore& store) {
+    out.archive.index = store.applied();
     return store.all_rows();
   });
-  archive.term = server_.raft_status().term.value;
-  archive.id = std::to_string(archive.term) + "-" + std::to_string(archive.index);
-  archive.state = encode_rows(rows);
-  if (archive.state.size() > kMaxStateBytes)
-    return io::HttpResponse::text(500, "snapshot: the state is larger than 1 GiB");
+  out.archive.term = server.raft_status().term.value;
+  out.archive.id = std::to_string(out.archive.term) + "-" + std::to_string(out.archive.index);
+  out.archive.state = encode_rows(out.rows);
+  if (out.archive.state.size() > kMaxStateBytes)
+    return fail(ErrorCode::ResourceExhausted, "snapshot: the state is larger than 1 GiB");
+  return out;
+}
+
+io::HttpResponse Snapshots::save_now(const ReadStamp& stamp) {
+  const auto saved = save_state(server_);
+  if (!saved) return io::HttpResponse::text(500, saved.error().message);
+  const SnapshotArchive& archive = saved->archive;
+  work_.advance(0, archive.state.size());
   io::HttpResponse response;
   response.headers.emplace_back("Content-Type", "application/x-gzip");
   io::QueryMeta meta;
@@ -93,7 +128,7 @@ io::HttpResponse Snapshots::save_now(const ReadStamp& stamp) {
 
 void Snapshots::restore(const io::HttpCallPtr& call) {
   if (refuse_datacenter(*call, options_)) return;
-  start(call, [this, call] {
+  start(call, SnapshotWork::Step::Restoring, [this, call] {
     if (auto done = restore_now(call->request().body); !done)
       return io::HttpResponse::text(500, done.error().message);
     return io::HttpResponse::text(200, "");
@@ -116,6 +151,7 @@ Result<void> Snapshots::restore_now(const std::string& bytes) {
     stage.set_part(parts++);
     stage.set_data(std::string(state.substr(at, kPartBytes)));
     if (auto done = write(command); !done) return done.error();
+    work_.advance(std::min(at + kPartBytes, state.size()), state.size());
   }
   pb::Command command;
   auto& commit = *command.mutable_restore_commit();
@@ -142,15 +178,35 @@ Result<void> Snapshots::write(const pb::Command& command) {
       if (result->error) return *result->error;
       return {};
     }
-    if (!never_ran(result.error()) || now() + kPause > deadline) return result.error();
+    if (!may_try_again(result.error(), command) || now() + kPause > deadline) return result.error();
     // tidy: sleep: a thread of its own, which has nothing else to do until somebody leads
     std::this_thread::sleep_for(kPause);
   }
 }
 
-void add_snapshot_routes(io::HttpRouter& router, Snapshots& snapshots) {
+void Snapshots::progress(const io::HttpCallPtr& call) const {
+  constexpr std::array kWords = {"", "saving", "restoring", "scheduled"};
+  const SnapshotWork::Progress progress = work_.progress();
+  std::string body;
+  JsonWriter out(body);
+  out.begin_object();
+  out.key("Busy").boolean(progress.step != SnapshotWork::Step::None);
+  out.key("Step").string(kWords.at(static_cast<std::size_t>(progress.step)));
+  out.key("Done").number(progress.done);
+  out.key("Total").number(progress.total);
+  out.end_object();
+  call->json(std::move(body));
+}
+
+void add_snapshot_routes(io::HttpRouter& router, Snapshots& snapshots,
+                         const SnapshotSchedule& schedule) {
   router.add("GET", "/v1/snapshot", [&](const io::HttpCallPtr& call) { snapshots.save(call); });
   router.add("PUT", "/v1/snapshot", [&](const io::HttpCallPtr& call) { snapshots.restore(call); });
+  // Ours, of the server that answers.
+  router.add("GET", "/v1/snapshot/progress",
+             [&](const io::HttpCallPtr& call) { snapshots.progress(call); });
+  router.add("GET", "/v1/snapshot/schedule",
+             [&](const io::HttpCallPtr& call) { call->json(schedule.status_json()); });
 }
 
 }  // namespace fyr::server

@@ -27,4 +27,9 @@ Result<void> decode_rows(std::string_view bytes, const TakeRow& take);
 // Reads the rows into a fresh state as of `index`: every row as if it was written then.
 Result<StateStore> restored_state(std::string_view bytes, StateIndex index);
 
+// Restores `bytes` into a state of its own and compares that, row by row, with those it was saved
+// from. Corrupt, with the table, if they differ. Takes as long and as much memory as a restore.
+Result<void> test_restore(const std::vector<StoredRow>& saved, std::string_view bytes,
+                          StateIndex index);
+
 }  // namespace fyr::server

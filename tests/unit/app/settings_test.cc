@@ -491,5 +491,27 @@ TEST(SettingTable, HelpNamesEveryFlagWithAnEffect) {
   }
 }
 
+TEST_F(SettingsTest, SnapshotScheduleIsReadAndChecked) {
+  const auto file = write("s.json", R"({"snapshot_schedule": {"interval": "1h", "retain": 7,
+                                        "stale": true, "path": "/backup"}})");
+  const auto good = load({"-server", "-config-file=" + file});
+  EXPECT_THAT(good.errors, IsEmpty());
+  EXPECT_EQ(good.settings.snapshot_interval, std::chrono::hours(1));
+  EXPECT_EQ(good.settings.snapshot_retain, 7);
+  EXPECT_TRUE(good.settings.snapshot_stale);
+  EXPECT_EQ(good.settings.snapshot_path, "/backup");
+  EXPECT_THAT(load({"-config-file=" + file}).errors,
+              Contains(HasSubstr("snapshot_schedule.interval: needs server mode")));
+  const auto bad = write("bad.json", R"({"snapshot_schedule": {"interval": "10ms", "retain": 0,
+                                         "path": "backup"}})");
+  EXPECT_THAT(load({"-server", "-config-file=" + bad}).errors,
+              Contains(HasSubstr("snapshot_schedule.retain")));
+  const auto bad2 = write("bad2.json", R"({"snapshot_schedule": {"interval": "10ms",
+                                          "path": "backup"}})");
+  EXPECT_THAT(load({"-server", "-config-file=" + bad2}).errors,
+              AllOf(Contains(HasSubstr("interval: must be 0s or at least 1s")),
+                    Contains(HasSubstr("path: \"backup\" is not an absolute path"))));
+}
+
 }  // namespace
 }  // namespace fyr::app

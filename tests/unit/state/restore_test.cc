@@ -63,6 +63,29 @@ TEST_F(Restore, AllRowsAreTheRowsOnDisk) {
   EXPECT_EQ(found, rows_);
 }
 
+TEST_F(Restore, TestRestoreNoticesAnyRowThatDiffers) {
+  fill();
+  const auto rows = store_.all_rows();
+  ASSERT_TRUE(test_restore(rows, encode_rows(rows), store_.applied()));
+  for (std::size_t i = 0; i < rows.size(); ++i) {
+    if (rows[i].table == Table::Meta) continue;  // of indexes: a restore makes its own
+    auto fewer = rows;
+    fewer.erase(fewer.begin() + static_cast<std::ptrdiff_t>(i));
+    EXPECT_FALSE(test_restore(fewer, encode_rows(rows), store_.applied())) << i;
+  }
+  auto other = rows;
+  for (StoredRow& row : other) {
+    if (row.table != Table::Kv) continue;
+    auto kv = static_cast<const pb::KvPair&>(*row.message);
+    kv.set_value(kv.value() + "!");
+    row.message = std::make_shared<const pb::KvPair>(kv);
+    break;
+  }
+  const auto noticed = test_restore(rows, encode_rows(other), store_.applied());
+  ASSERT_FALSE(noticed);
+  EXPECT_EQ(noticed.error().code, ErrorCode::Corrupt);
+}
+
 TEST_F(Restore, BringsBackWhatWasSavedAndNothingElse) {
   fill();
   const std::string saved = encode_rows(store_.all_rows());
