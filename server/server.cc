@@ -16,9 +16,6 @@ namespace fyr::server {
 
 namespace {
 
-// How long a server that was just started waits for a leader before it answers stale reads alone.
-constexpr Duration kAlone = std::chrono::milliseconds(400);
-
 // The leader looks at the number of tombstones once in so many writes.
 constexpr std::uint64_t kWritesPerTombstoneLook = 8192;
 
@@ -120,7 +117,7 @@ struct Server::Impl {
     if (leader.empty()) return write(std::move(command), std::move(done));
     options.leader_client->apply(
         leader, command, [this, done = std::move(done)](Result<ApplyResult> result) {
-          if (!result) return done(to_client(std::move(result.error())));
+          if (!result) return done(to_client(result.error()));
           const StateIndex index = result->index;
           waiters.wait(index, [done, result = std::move(*result)] { done(result); });
         });
@@ -135,7 +132,7 @@ struct Server::Impl {
       duties->tombstones_changed();
     node->propose(command.SerializeAsString(),
                   [done = std::move(done)](Result<raft::Node::Applied> applied) {
-                    if (!applied) return done(to_client(std::move(applied.error())));
+                    if (!applied) return done(to_client(applied.error()));
                     done(*std::static_pointer_cast<const ApplyResult>(applied->outcome));
                   });
   }
@@ -298,7 +295,7 @@ void Server::wait_read(Consistency consistency, std::function<void(Result<ReadSt
   const auto mode =
       consistency == Consistency::Consistent ? raft::ReadMode::Consistent : raft::ReadMode::Default;
   impl_->node->read(mode, [impl = impl_.get(), done = std::move(done)](Result<raft::Index> index) {
-    if (!index) return done(to_client(std::move(index.error())));
+    if (!index) return done(to_client(index.error()));
     impl->caught_up.store(true, std::memory_order_release);
     done(ReadStamp{true, Duration::zero()});
   });
@@ -403,12 +400,12 @@ void Server::renew_session(const std::string& id, std::function<void(Result<Sess
   if (!leader.empty()) {
     return impl_->options.leader_client->renew_session(
         leader, id, [done = std::move(done)](Result<SessionRow> row) {
-          if (!row) return done(to_client(std::move(row.error())));
+          if (!row) return done(to_client(row.error()));
           done(std::move(row));
         });
   }
   auto row = renew_session_here(id);
-  if (!row) return done(to_client(std::move(row.error())));
+  if (!row) return done(to_client(row.error()));
   done(std::move(row));
 }
 
