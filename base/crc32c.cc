@@ -52,7 +52,7 @@ __attribute__((target("sse4.2"))) std::uint32_t update_by_instruction(std::uint3
                                                                       std::size_t size) {
   std::uint64_t wide = crc;
   for (; size >= 8; data += 8, size -= 8) {
-    std::uint64_t word;
+    std::uint64_t word = 0;
     std::memcpy(&word, data, 8);
     wide = _mm_crc32_u64(wide, word);
   }

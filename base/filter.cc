@@ -77,7 +77,10 @@ class Parser {
   }
 
   void skip_space() {
-    while (at_ < text_.size() && std::string_view(" \t\r\n").find(text_[at_]) != text_.npos) ++at_;
+    while (at_ < text_.size() &&
+           std::string_view(" \t\r\n").find(text_[at_]) != std::string_view::npos) {
+      ++at_;
+    }
   }
   static bool word_char(char c) {
     return std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '_';
@@ -342,9 +345,9 @@ bool match_string(const Node& node, std::string_view value) {
     case Op::NotEqual:
       return value != node.text;
     case Op::In:
-      return value.find(node.text) != value.npos;
+      return value.find(node.text) != std::string_view::npos;
     case Op::NotIn:
-      return value.find(node.text) == value.npos;
+      return value.find(node.text) == std::string_view::npos;
     case Op::Matches:
       return re2::RE2::PartialMatch({value.data(), value.size()}, *node.regex);
     case Op::NotMatches:

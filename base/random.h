@@ -33,7 +33,7 @@ class Random {
   static constexpr std::uint64_t max() { return ~std::uint64_t{0}; }
 
  private:
-  std::uint64_t state_[4];
+  std::uint64_t state_[4] = {};
 };
 
 // Cryptographic bytes from the kernel, for ids and nonces.

@@ -26,8 +26,8 @@ struct Progress {
 
   // ---- what is under way
   struct InFlight {
-    Index last;
-    std::size_t bytes;
+    Index last{};
+    std::size_t bytes = 0;
   };
   std::deque<InFlight> in_flight;
   std::size_t in_flight_bytes = 0;

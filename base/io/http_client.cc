@@ -298,7 +298,7 @@ class Call : public std::enable_shared_from_this<Call> {
   ChunkedDecoder chunks_;
   std::uint64_t missing_ = 0;
   HttpClientResponse response_;
-  std::array<char, 8192> buffer_;
+  std::array<char, 8192> buffer_{};
 };
 
 class ConnectCall : public std::enable_shared_from_this<ConnectCall> {

@@ -52,7 +52,8 @@ bool valid_cache_control(std::string_view text) {
     const auto equals = item.find('=');
     const auto name = trim(item.substr(0, equals));
     if (name != "max-age" && name != "stale-if-error") continue;
-    const auto number = equals == item.npos ? std::string_view() : trim(item.substr(equals + 1));
+    const auto number =
+        equals == std::string_view::npos ? std::string_view() : trim(item.substr(equals + 1));
     std::uint64_t seconds = 0;
     const auto [stop, error] =
         std::from_chars(number.data(), number.data() + number.size(), seconds);
@@ -69,10 +70,11 @@ QueryParams QueryParams::parse(std::string_view encoded) {
   QueryParams out;
   if (encoded.empty()) return out;
   for (const auto part : split(encoded, '&')) {
-    if (part.empty() || part.find(';') != part.npos) continue;
+    if (part.empty() || part.find(';') != std::string_view::npos) continue;
     const auto equals = part.find('=');
     auto name = percent_decode(part.substr(0, equals), true);
-    auto value = percent_decode(equals == part.npos ? "" : part.substr(equals + 1), true);
+    auto value =
+        percent_decode(equals == std::string_view::npos ? "" : part.substr(equals + 1), true);
     if (name && value) out.items_.emplace_back(std::move(*name), std::move(*value));
   }
   return out;
@@ -201,7 +203,8 @@ bool HttpCall::accepts_gzip() const {
     const auto coding = trim(part);
     const auto name = trim(coding.substr(0, coding.find(';')));
     if (!equals_ignoring_case(name, "gzip")) continue;
-    return coding.find("q=0") == coding.npos || coding.find("q=0.") != coding.npos;
+    return coding.find("q=0") == std::string_view::npos ||
+           coding.find("q=0.") != std::string_view::npos;
   }
   return false;
 }

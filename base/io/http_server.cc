@@ -9,6 +9,7 @@
 #include <boost/asio/post.hpp>
 #include <cerrno>
 #include <future>
+#include <system_error>
 
 #include "base/check.h"
 #include "base/io/http_connection.h"
@@ -88,7 +89,8 @@ class Listener : public std::enable_shared_from_this<Listener> {
   // The connection stays in the backlog and would wake us at once, again and again.
   void pause(int error) {
     metrics::counter("fyr.http.accept_pauses").add();
-    if (!complained_) log::warn("http", "cannot accept connections: {}", strerror(error));
+    if (!complained_)
+      log::warn("http", "cannot accept connections: {}", std::generic_category().message(error));
     complained_ = true;
     pause_ = runtime_.schedule(thread_, kPauseWithoutDescriptors, [weak = weak_from_this()] {
       const auto self = weak.lock();

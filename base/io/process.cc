@@ -62,6 +62,7 @@ Error spawn_error(const ProcessOptions& options, const char* step, int error) {
 
 std::vector<char*> pointers(const std::vector<std::string>& texts) {
   std::vector<char*> out;
+  out.reserve(texts.size() + 1);
   for (const auto& text : texts) out.push_back(const_cast<char*>(text.c_str()));
   out.push_back(nullptr);
   return out;
@@ -230,7 +231,7 @@ class Child : public std::enable_shared_from_this<Child> {
   bool output_ended_ = false;
   Tail tail_;
   ProcessResult result_;
-  std::array<char, 4096> buffer_;
+  std::array<char, 4096> buffer_{};
 };
 
 class ProcessHandle final : public Process {

@@ -117,11 +117,11 @@ class UdpCore : public std::enable_shared_from_this<UdpCore> {
   UdpSocket::Receive receive_;
   std::atomic<bool> closed_{false};
   std::vector<char> space_;
-  std::array<sockaddr_storage, kBatch> peers_;
-  std::array<mmsghdr, kBatch> in_;
-  std::array<iovec, kBatch> in_parts_;
-  std::array<mmsghdr, kBatch> out_;
-  std::array<iovec, kBatch> out_parts_;
+  std::array<sockaddr_storage, kBatch> peers_{};
+  std::array<mmsghdr, kBatch> in_{};
+  std::array<iovec, kBatch> in_parts_{};
+  std::array<mmsghdr, kBatch> out_{};
+  std::array<iovec, kBatch> out_parts_{};
   std::array<std::string, kBatch> replies_;
 };
 
