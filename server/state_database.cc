@@ -29,14 +29,17 @@ struct Family {
   const char* name;
 };
 // Families and their names are on disk: add, never rename.
-constexpr std::array<Family, 8> kFamilies{{{Table::Nodes, "nodes"},
-                                           {Table::Services, "services"},
-                                           {Table::Checks, "checks"},
-                                           {Table::Kv, "kv"},
-                                           {Table::Sessions, "sessions"},
-                                           {Table::Meta, "meta"},
-                                           {Table::Operator, "operator"},
-                                           {Table::Staged, "staged"}}};
+constexpr std::array<Family, 11> kFamilies{{{Table::Nodes, "nodes"},
+                                            {Table::Services, "services"},
+                                            {Table::Checks, "checks"},
+                                            {Table::Kv, "kv"},
+                                            {Table::Sessions, "sessions"},
+                                            {Table::Meta, "meta"},
+                                            {Table::Operator, "operator"},
+                                            {Table::Staged, "staged"},
+                                            {Table::Queries, "queries"},
+                                            {Table::ConfigEntries, "config_entries"},
+                                            {Table::Coordinates, "coordinates"}}};
 
 rocksdb::ColumnFamilyOptions family_options(const std::shared_ptr<rocksdb::Cache>& cache) {
   rocksdb::ColumnFamilyOptions options;

@@ -298,6 +298,7 @@ void remove_node(Change& change, NodeEntry& node) {
   while (!node.sessions.empty()) end_session(change, *node.sessions.begin());
   while (!node.services.empty()) remove_service(change, node, node.services.begin()->second);
   while (!node.checks.empty()) remove_check(change, node, *node.checks.begin());
+  remove_coordinates(change, node.key);
   change.write_row<pb::Node>(Table::Nodes, node.key, node.row.get(), nullptr);
   change.touch(TopicKind::Nodes, {}, tables.nodes_index, true);
   change.touch(TopicKind::Instances, {}, tables.instances_index, true);

@@ -48,6 +48,12 @@ Result<std::string> renumbered(Table table, std::string_view value, StateIndex i
       return renumbered<pb::KvPair>(value, index);
     case Table::Sessions:
       return renumbered<pb::Session>(value, index);
+    case Table::Queries:
+      return renumbered<pb::PreparedQuery>(value, index);
+    case Table::ConfigEntries:
+      return renumbered<pb::ConfigEntry>(value, index);
+    case Table::Coordinates:
+      return renumbered<pb::Coordinate>(value, index);
     case Table::Operator:
       return renumbered<pb::AutopilotConfig>(value, index);
     default:
@@ -179,6 +185,9 @@ std::vector<StoredRow> StateStore::all_rows() const {
   }
   for (const KvRow& row : all.kv) out.push_back({Table::Kv, row->key(), row, {}});
   for (const SessionRow& row : all.sessions) out.push_back({Table::Sessions, row->id(), row, {}});
+  for (const auto& [id, row] : all.queries) out.push_back({Table::Queries, id, row, {}});
+  for (const auto& [key, row] : all.configs) out.push_back({Table::ConfigEntries, key, row, {}});
+  for (const auto& [key, row] : all.coordinates) out.push_back({Table::Coordinates, key, row, {}});
   for (const auto& [topic, index] : all.kept) meta(meta_topic_key(topic.kind, topic.key), index);
   for (const auto& [kind, index] : all.floors) meta(meta_floor_key(kind), index);
   for (const auto& [key, end] : all.lock_delays)

@@ -85,6 +85,7 @@ void end_session(Change& change, SessionRow session) {
         start_lock_delay(change, key, change.stamp_ns + session->lock_delay_ns());
     }
   }
+  end_queries_of_session(change, session->id());
   change.write_row<pb::Session>(Table::Sessions, session->id(), session.get(), nullptr);
   tables.sessions.erase(session->id());
   change.note(TopicKind::Session, session->id());

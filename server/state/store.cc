@@ -59,6 +59,14 @@ ApplyResult apply_body(Change& change, const pb::Command& command) {
         result.items.push_back(apply_body(change, item));
       return result;
     }
+    case pb::Command::kPreparedQuery:
+      return apply_prepared_query(change, command.prepared_query());
+    case pb::Command::kConfigEntrySet:
+      return apply_config_entry_set(change, command.config_entry_set());
+    case pb::Command::kConfigEntryDelete:
+      return apply_config_entry_delete(change, command.config_entry_delete());
+    case pb::Command::kCoordinateUpdate:
+      return apply_coordinate_update(change, command.coordinate_update());
     case pb::Command::kTxn:
       return apply_txn(change, command.txn());
     case pb::Command::kRestoreCommit:  // stands alone, see change()
@@ -80,6 +88,8 @@ bool StateStore::understands(const pb::Command& command) {
   switch (command.body_case()) {
     case pb::Command::kKv:
       return pb::KvWrite::Verb_IsValid(command.kv().verb());
+    case pb::Command::kPreparedQuery:
+      return pb::PreparedQueryWrite::Verb_IsValid(command.prepared_query().verb());
     case pb::Command::kTxn:
       return understands_txn(command.txn());
     case pb::Command::kBatch:
@@ -210,6 +220,12 @@ StateIndex* live_slot(Tables& tables, const Topic& topic) {
       return &tables.sessions_index;
     case TopicKind::Instances:
       return &tables.instances_index;
+    case TopicKind::Queries:
+      return &tables.queries_index;
+    case TopicKind::Coordinates:
+      return &tables.coordinates_index;
+    case TopicKind::ConfigEntries:
+      return &tables.configs_index.try_emplace(topic.key, 1).first->second;
     case TopicKind::CheckState:
       return &tables.state_index.try_emplace(topic.key, 1).first->second;
     case TopicKind::Service:
@@ -240,7 +256,9 @@ void raise_indexes(Tables& tables) {
   const StateIndex least = tables.restored;
   if (least <= 1) return;
   const auto raise = [least](auto&... slots) { ((slots = std::max(slots, least)), ...); };
-  raise(tables.nodes_index, tables.names_index, tables.sessions_index, tables.instances_index);
+  raise(tables.nodes_index, tables.names_index, tables.sessions_index, tables.instances_index,
+        tables.queries_index, tables.coordinates_index);
+  for (auto& [kind, index] : tables.configs_index) raise(index);
   for (auto& [status, index] : tables.state_index) raise(index);
   for (auto& [name, node] : tables.nodes)
     raise(node.index, node.services_index, node.checks_index, node.sessions_index);
@@ -275,6 +293,12 @@ Result<void> StateStore::load_row(Table table, std::string_view key, std::string
       return load_meta(tables, key, value);
     case Table::Operator:
       return load_operator(tables, key, value);
+    case Table::Queries:
+      return load_query(tables, value);
+    case Table::ConfigEntries:
+      return load_config_entry(tables, value);
+    case Table::Coordinates:
+      return load_coordinate(tables, value);
     case Table::Staged:
       tables.staged.insert_or_assign(std::string(key), std::make_shared<const std::string>(value));
       return {};
@@ -313,6 +337,18 @@ StateIndex StateStore::index_of(const Topic& topic) const {
     case TopicKind::Session:
       if (const SessionRow row = tables_->sessions.find(topic.key)) return row->modify_index();
       break;
+    case TopicKind::Query:
+      if (const QueryRow row = query(topic.key)) return row->modify_index();
+      break;
+    case TopicKind::ConfigEntry: {
+      auto it = tables_->configs.find(topic.key);
+      if (it != tables_->configs.end()) return it->second->modify_index();
+      break;
+    }
+    case TopicKind::ConfigEntries: {
+      auto it = tables_->configs_index.find(topic.key);
+      return it == tables_->configs_index.end() ? tables_->restored : it->second;
+    }
     case TopicKind::CheckState: {
       auto it = tables_->state_index.find(topic.key);
       return it == tables_->state_index.end() ? tables_->restored : it->second;

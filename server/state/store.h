@@ -36,6 +36,9 @@ using CheckRow = Row<pb::HealthCheck>;
 using KvRow = Row<pb::KvPair>;
 using SessionRow = Row<pb::Session>;
 using AutopilotRow = Row<pb::AutopilotConfig>;
+using QueryRow = Row<pb::PreparedQuery>;
+using ConfigRow = Row<pb::ConfigEntry>;
+using CoordinateRow = Row<pb::Coordinate>;
 
 // What a blocking query or a stream waits on.
 enum class TopicKind {
@@ -54,6 +57,11 @@ enum class TopicKind {
   NodeServices,      // key = node name: the node and its services, without checks
   NodeChecks,        // key = node name: all checks on the node
   Instances,         // every node and instance: for lists filtered by more than ServiceNames holds
+  Query,             // key = id of a prepared query
+  Queries,           // all prepared queries
+  ConfigEntry,       // key = kind/name
+  ConfigEntries,     // key = kind; "": all kinds
+  Coordinates,       // of all nodes
 };
 
 struct Topic {
@@ -70,7 +78,10 @@ enum class Table : std::uint8_t {
   Sessions = 5,
   Meta = 6,
   Operator = 7,
-  Staged = 8  // parts of a state that is being restored
+  Staged = 8,  // parts of a state that is being restored
+  Queries = 9,
+  ConfigEntries = 10,
+  Coordinates = 11
 };
 
 // One row set or deleted. `key` and `value` are the row's bytes in the state database.
@@ -224,6 +235,21 @@ class StateStore {
   Listing<SessionRow> sessions() const;
   Listing<SessionRow> node_sessions(std::string_view node) const;
   bool lock_delayed(std::string_view key, std::int64_t stamp_ns) const;
+
+  // Prepared queries, by id. Names and prefixes match without regard to case.
+  QueryRow query(std::string_view id) const;
+  Listing<QueryRow> queries() const;
+  QueryRow query_by_name(std::string_view name) const;
+  // The template with the longest prefix of `name`.
+  QueryRow query_template(std::string_view name) const;
+
+  // Configuration entries, by kind and name.
+  ConfigRow config_entry(std::string_view kind, std::string_view name) const;
+  Listing<ConfigRow> config_entries(std::string_view kind) const;  // "": all
+
+  // By node and segment.
+  Listing<CoordinateRow> coordinates() const;
+  std::vector<CoordinateRow> node_coordinates(std::string_view node) const;
 
   // A transaction that only reads and checks; others are refused operation by operation.
   TxnOutcome read_txn(const pb::Txn& txn) const;

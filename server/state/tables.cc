@@ -23,6 +23,9 @@ bool is_reapable(TopicKind kind) {
     case TopicKind::Sessions:
     case TopicKind::CheckState:
     case TopicKind::Instances:
+    case TopicKind::Queries:
+    case TopicKind::ConfigEntries:
+    case TopicKind::Coordinates:
       return false;
     default:
       return true;
@@ -58,6 +61,11 @@ std::string item_row_key(std::string_view node, std::string_view id) {
   key += to_lower(node);
   key += to_lower(id);
   return key;
+}
+
+// Kinds hold no slash.
+std::string config_key(std::string_view kind, std::string_view name) {
+  return std::string(kind).append("/").append(name);
 }
 
 std::string meta_topic_key(TopicKind kind, std::string_view key) {
@@ -122,6 +130,10 @@ bool Tables::is_live(const Topic& topic) const {
       return nodes.contains(topic.key);
     case TopicKind::Session:
       return sessions.find(topic.key) != nullptr;
+    case TopicKind::Query:
+      return queries.contains(topic.key);
+    case TopicKind::ConfigEntry:
+      return configs.contains(topic.key);
     default:
       return false;
   }

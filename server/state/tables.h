@@ -161,6 +161,16 @@ struct Tables {
   std::map<std::string, std::int64_t, std::less<>> lock_delays;    // key -> stamp it ends at
   std::set<std::pair<std::int64_t, std::string>> lock_delay_ends;  // the same, by time
 
+  std::map<std::string, QueryRow, std::less<>> queries;             // by id
+  std::map<std::string, std::string, std::less<>> query_names;      // in lower case -> id
+  std::map<std::string, std::string, std::less<>> query_templates;  // prefix in lower case -> id
+  std::map<std::string, std::set<std::string>, std::less<>> session_queries;  // ids by session
+  StateIndex queries_index = 1;
+  std::map<std::string, ConfigRow, std::less<>> configs;          // by config_key
+  std::map<std::string, StateIndex, std::less<>> configs_index;   // by kind, and "": all
+  std::map<std::string, CoordinateRow, std::less<>> coordinates;  // by item_row_key
+  StateIndex coordinates_index = 1;
+
   AutopilotRow autopilot;   // null: never set
   StateIndex restored = 1;  // the state was replaced there: no index is lower
   // Parts of a state to be, by row key.
@@ -233,6 +243,7 @@ void Change::write_row(Table table, std::string key, const T* old, const T* now)
 // Keys of rows in the state database.
 std::string node_row_key(std::string_view node);
 std::string item_row_key(std::string_view node, std::string_view id);  // services and checks
+std::string config_key(std::string_view kind, std::string_view name);
 std::string meta_topic_key(TopicKind kind, std::string_view key);
 std::string meta_floor_key(TopicKind kind);
 std::string meta_delay_key(std::string_view key);
@@ -249,6 +260,10 @@ ApplyResult apply_session_create(Change& change, const pb::SessionCreate& reques
 ApplyResult apply_session_destroy(Change& change, const pb::SessionDestroy& request);
 ApplyResult apply_autopilot_set(Change& change, const pb::AutopilotSet& request);
 ApplyResult apply_restore_stage(Change& change, const pb::RestoreStage& request);
+ApplyResult apply_prepared_query(Change& change, const pb::PreparedQueryWrite& request);
+ApplyResult apply_config_entry_set(Change& change, const pb::ConfigEntrySet& request);
+ApplyResult apply_config_entry_delete(Change& change, const pb::ConfigEntryDelete& request);
+ApplyResult apply_coordinate_update(Change& change, const pb::CoordinateUpdate& request);
 ApplyResult apply_txn(Change& change, const pb::Txn& request);
 bool understands_txn(const pb::Txn& request);
 ApplyResult apply_reap(Change& change, const pb::TombstoneReap& request);
@@ -262,6 +277,8 @@ void remove_check(Change& change, NodeEntry& node, const CheckRow& row);
 void touch_services_of(Change& change, NodeEntry& node, bool gone);
 void end_sessions_of_check(Change& change, NodeEntry& node, std::string_view check_id);
 void end_session(Change& change, SessionRow session);
+void end_queries_of_session(Change& change, std::string_view session);
+void remove_coordinates(Change& change, std::string_view node);
 void delete_kv(Change& change, const KvRow& old);
 void release_kv(Change& change, const KvRow& old);
 void start_lock_delay(Change& change, const std::string& key, std::int64_t end_ns);
@@ -272,6 +289,9 @@ Result<void> load_nodes(Tables& tables, std::vector<NodeRow> rows);
 Result<void> load_services(Tables& tables, std::vector<ServiceRow> rows);
 Result<void> load_checks(Tables& tables, std::vector<CheckRow> rows);
 Result<void> load_sessions(Tables& tables, std::vector<SessionRow> rows);
+Result<void> load_query(Tables& tables, std::string_view value);
+Result<void> load_config_entry(Tables& tables, std::string_view value);
+Result<void> load_coordinate(Tables& tables, std::string_view value);
 Result<void> load_operator(Tables& tables, std::string_view key, std::string_view value);
 
 enum class Difference { None, Sequence, Content };

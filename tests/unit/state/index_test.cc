@@ -33,6 +33,15 @@ std::string text_of(const KvRow& row) {
 std::string text_of(const SessionRow& row) {
   return row ? row->SerializeAsString() : "-";
 }
+std::string text_of(const QueryRow& row) {
+  return row ? row->SerializeAsString() : "-";
+}
+std::string text_of(const ConfigRow& row) {
+  return row ? row->SerializeAsString() : "-";
+}
+std::string text_of(const CoordinateRow& row) {
+  return row->SerializeAsString();
+}
 std::string text_of(const ServiceNode& row) {
   return text_of(row.node) + text_of(row.service);
 }
@@ -98,6 +107,18 @@ View view(const StateStore& store, const Topic& topic) {
       return view_of(store.sessions());
     case TopicKind::NodeSessions:
       return view_of(store.node_sessions(topic.key));
+    case TopicKind::Query:
+      return {text_of(store.query(topic.key))};
+    case TopicKind::Queries:
+      return view_of(store.queries());
+    case TopicKind::ConfigEntry: {
+      const auto slash = topic.key.find('/');
+      return {text_of(store.config_entry(topic.key.substr(0, slash), topic.key.substr(slash + 1)))};
+    }
+    case TopicKind::ConfigEntries:
+      return view_of(store.config_entries(topic.key));
+    case TopicKind::Coordinates:
+      return view_of(store.coordinates());
     case TopicKind::Instances: {
       std::string out = text_of(store.nodes().rows);
       for (const NodeRow& node : store.nodes().rows)
@@ -114,11 +135,22 @@ const std::vector<std::string> kNodes{"n0", "n1", "n2"}, kServices{"s0", "s1", "
     kKeys{"a", "a/", "a/x", "a/x/1", "a/y", "b", "b/x", "c\xff"},
     kPrefixes{"", "a", "a/", "a/x", "a/x/", "b", "c", "zz"};
 
+const std::vector<std::string> kKinds{"k0", "k1"};
+
+std::string query_id(int number) {
+  return session_id(900 + number);
+}
+
 std::vector<Topic> all_topics(int sessions) {
-  std::vector<Topic> out{{TopicKind::Nodes, ""},
-                         {TopicKind::ServiceNames, ""},
-                         {TopicKind::Sessions, ""},
-                         {TopicKind::Instances, ""}};
+  std::vector<Topic> out{{TopicKind::Nodes, ""},      {TopicKind::ServiceNames, ""},
+                         {TopicKind::Sessions, ""},   {TopicKind::Instances, ""},
+                         {TopicKind::Queries, ""},    {TopicKind::ConfigEntries, ""},
+                         {TopicKind::Coordinates, ""}};
+  for (int i = 0; i < 3; ++i) out.push_back({TopicKind::Query, query_id(i)});
+  for (const auto& kind : kKinds) {
+    out.push_back({TopicKind::ConfigEntries, kind});
+    for (const auto& name : kServices) out.push_back({TopicKind::ConfigEntry, kind + "/" + name});
+  }
   for (const auto& name : kServices)
     for (auto kind : {TopicKind::Service, TopicKind::ServiceInstances, TopicKind::ServiceChecks})
       out.push_back({kind, name});
@@ -154,7 +186,7 @@ class RandomHistory {
   }
 
   pb::Command choose() {
-    switch (below(12)) {
+    switch (below(16)) {
       case 0:
         return node_command(any(kNodes), "10.0.0." + std::to_string(below(3)),
                             below(2) ? "id" + std::to_string(below(3)) : "");
@@ -179,9 +211,77 @@ class RandomHistory {
             below(2) ? "release" : "delete", below(3) * 1'000'000'000);
       case 10:
         return destroy_command(below(next_session_ + 1));
+      case 11:
+        return query();
+      case 12:
+        return config();
+      case 13:
+        return coordinate();
+      case 14:
+        return txn();
       default:
         return batch();
     }
+  }
+
+  pb::Command query() {
+    pb::Command command;
+    auto& request = *command.mutable_prepared_query();
+    request.set_verb(static_cast<pb::PreparedQueryWrite::Verb>(below(3)));
+    request.mutable_query()->set_id(query_id(below(3)));
+    request.mutable_query()->set_name(below(3) ? any(kServices) : std::string());
+    if (below(4) == 0) request.mutable_query()->set_template_type("name_prefix_match");
+    if (below(2)) request.mutable_query()->set_session(session_id(std::max(0, next_session_ - 1)));
+    return command;
+  }
+
+  pb::Command config() {
+    pb::Command command;
+    if (below(3) == 0) {
+      command.mutable_config_entry_delete()->set_kind(any(kKinds));
+      command.mutable_config_entry_delete()->set_name(any(kServices));
+      return command;
+    }
+    auto& entry = *command.mutable_config_entry_set()->mutable_entry();
+    entry.set_kind(any(kKinds));
+    entry.set_name(any(kServices));
+    entry.set_json(std::to_string(below(3)));
+    return command;
+  }
+
+  pb::Command coordinate() {
+    pb::Command command;
+    for (int i = below(3); i >= 0; --i) {
+      auto& row = *command.mutable_coordinate_update()->add_coordinates();
+      row.set_node(any(kNodes));
+      row.add_vec(below(3));
+    }
+    return command;
+  }
+
+  pb::Command txn() {
+    pb::Command command;
+    auto& ops = *command.mutable_txn()->mutable_ops();
+    for (int i = below(3); i >= 0; --i) {
+      auto& op = *ops.Add();
+      const auto verb = static_cast<pb::TxnVerb>(below(5));
+      if (below(3) != 0) {
+        op.mutable_kv()->set_verb(static_cast<pb::TxnKv::Verb>(below(12)));
+        op.mutable_kv()->mutable_pair()->set_key(any(kKeys));
+        op.mutable_kv()->mutable_pair()->set_value(std::to_string(below(3)));
+      } else if (below(2)) {
+        op.mutable_service()->set_verb(verb);
+        op.mutable_service()->set_node(any(kNodes));
+        op.mutable_service()->mutable_service()->set_id(any(kIds));
+        op.mutable_service()->mutable_service()->set_service(any(kServices));
+      } else {
+        op.mutable_check()->set_verb(verb);
+        op.mutable_check()->mutable_check()->set_node(any(kNodes));
+        op.mutable_check()->mutable_check()->set_check_id(any(kChecks));
+        op.mutable_check()->mutable_check()->set_status(any(kStates));
+      }
+    }
+    return command;
   }
 
   pb::Command service() {
@@ -303,7 +403,7 @@ TEST_F(Indexes, MoveExactlyWhenTheirListingChangesAndSurviveAReload) {
         indexes.push_back(store_.index_of(topic));
       }
       const pb::Command command = history.next();
-      compound_ = command.has_batch() ||
+      compound_ = command.has_batch() || command.has_txn() || command.has_coordinate_update() ||
                   (command.register_().has_service() && command.register_().checks_size() > 0);
       apply_at(index_ + 1 + step % 3, command);
       for (std::size_t i = 0; i < topics.size(); ++i) {

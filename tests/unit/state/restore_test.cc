@@ -36,6 +36,17 @@ class Restore : public StateTest {
     done(kv_command(pb::KvWrite::LOCK, "lock", "mine", 0, session_id(1)));
     done(kv_command(pb::KvWrite::SET, "gone", "x"));
     done(kv_command(pb::KvWrite::DELETE, "gone"));
+    pb::Command query;
+    query.mutable_prepared_query()->mutable_query()->set_id(session_id(7));
+    query.mutable_prepared_query()->mutable_query()->set_name("q");
+    done(query);
+    pb::Command entry;
+    entry.mutable_config_entry_set()->mutable_entry()->set_kind("k");
+    entry.mutable_config_entry_set()->mutable_entry()->set_name("e");
+    done(entry);
+    pb::Command coordinate;
+    coordinate.mutable_coordinate_update()->add_coordinates()->set_node("n");
+    done(coordinate);
     pb::Command autopilot;
     autopilot.mutable_autopilot_set()->mutable_config()->set_max_trailing_logs(7);
     done(autopilot);
@@ -45,6 +56,11 @@ class Restore : public StateTest {
     EXPECT_EQ(again.digest(), store_.digest());
     EXPECT_EQ(rows_.size(), store_.all_rows().size());
     for (const Topic& topic : {Topic{TopicKind::Nodes, ""},
+                               {TopicKind::Query, session_id(7)},
+                               {TopicKind::ConfigEntries, "k"},
+                               {TopicKind::ConfigEntries, ""},
+                               {TopicKind::ConfigEntry, "k/e"},
+                               {TopicKind::Coordinates, ""},
                                {TopicKind::ServiceNames, ""},
                                {TopicKind::Service, "s"},
                                {TopicKind::Node, "n"},
