@@ -21,6 +21,7 @@ namespace {
 
 // Threads of the agent's own.
 constexpr int kAgentThread = 0;
+constexpr Duration kAskTimeout = std::chrono::seconds(5);
 constexpr int kDiskThread = 1;
 constexpr auto kDeregisterTimeout = std::chrono::seconds(3);
 
@@ -318,6 +319,26 @@ void Agent::deregister_node(std::function<void()> done) {
     request.add_items()->mutable_deregister()->set_node(impl->options.node_name);
     impl->stub->push(std::move(request), [once](const Result<pb::PushResponse>&) { (*once)(); });
   });
+}
+
+void Agent::ask_server(std::string path, std::string query,
+                       std::function<void(Result<io::HttpResponse>)> done) {
+  pb::HttpForward request;
+  request.set_method("GET");
+  request.set_path(std::move(path));
+  request.set_query(std::move(query));
+  pb::Pair& name = *request.add_headers();
+  name.set_key(kNodeHeader);
+  name.set_value(impl_->options.node_name);
+  impl_->stub->forward(
+      std::move(request), kAskTimeout,
+      [done = std::move(done)](Result<pb::HttpForwardResponse> answer) {
+        if (!answer) return done(answer.error());
+        io::HttpResponse response;
+        response.status = answer->status();
+        response.body = std::make_shared<const std::string>(std::move(*answer->mutable_body()));
+        done(std::move(response));
+      });
 }
 
 WatchClient& Agent::watch() {

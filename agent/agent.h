@@ -88,6 +88,10 @@ class Agent {
   // own server::Api instead.
   void handle(std::shared_ptr<io::HttpExchange> exchange);
 
+  // GET of a path that a server answers; done from any thread, after 5 s at the latest.
+  void ask_server(std::string path, std::string query,
+                  std::function<void(Result<io::HttpResponse>)> done);
+
   // Services and checks that came from files and are gone are removed, changed ones replaced, the
   // others keep their status. Blocks until applied.
   Result<void> reload(Definitions definitions);

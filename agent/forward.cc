@@ -14,8 +14,6 @@ namespace {
 
 // Longer than the longest wait a server grants (10 min and a sixteenth).
 constexpr Duration kTimeout = std::chrono::minutes(11);
-// Read by the server's session endpoint.
-const std::string kNodeHeader = "X-Fyr-Agent-Node";
 constexpr Duration kFirstPause = std::chrono::milliseconds(50);
 constexpr Duration kLongestPause = std::chrono::milliseconds(500);
 

@@ -17,6 +17,9 @@
 
 namespace fyr::agent {
 
+// The node whose agent passes a request on, for the server.
+inline constexpr char kNodeHeader[] = "X-Fyr-Agent-Node";
+
 // Requests on their way keep it and the stub alive; the runtime must outlive them.
 class Forwarder : public std::enable_shared_from_this<Forwarder> {
  public:

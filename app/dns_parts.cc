@@ -51,7 +51,11 @@ Result<std::unique_ptr<DnsParts>> DnsParts::open(const Settings& settings, io::R
   if (settings.dns_port <= 0 || settings.dns_address.starts_with("unix://")) return self;
   Impl& impl = *self->impl_;
   impl.names = server ? make_state_name_source(*server, runtime)
-                      : make_agent_name_source(agent.watch(), runtime, membership);
+                      : make_agent_name_source(
+                            agent.watch(), runtime, membership,
+                            [&agent](std::string path, std::string query, auto done) {
+                              agent.ask_server(std::move(path), std::move(query), std::move(done));
+                            });
   dns::DnsServerOptions options;
   options.listen = {{settings.dns_address, static_cast<std::uint16_t>(settings.dns_port)}};
   options.settings = impl.initial = dns_settings(settings);

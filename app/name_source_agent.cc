@@ -6,6 +6,8 @@
 #include <vector>
 
 #include "app/name_records.h"
+#include "app/query_records.h"
+#include "base/bytes.h"
 #include "base/guarded.h"
 
 namespace fyr::app {
@@ -24,10 +26,19 @@ RecordsPtr make_records(const agent::ServiceView& view) {
   return records;
 }
 
+Result<RecordsPtr> records_of(Result<io::HttpResponse> answer) {
+  if (!answer) return answer.error();
+  if (answer->status == 404) return std::make_shared<const ServiceRecords>();
+  if (answer->status != 200 || !answer->body)
+    return fail(ErrorCode::Unavailable, answer->body ? *answer->body : "no answer");
+  return parse_execution(*answer->body);
+}
+
 class AgentNameSource final : public dns::NameSource {
  public:
-  AgentNameSource(agent::WatchClient& watch, io::Runtime& runtime, agent::Membership& membership)
-      : watch_(watch), runtime_(runtime), membership_(membership) {}
+  AgentNameSource(agent::WatchClient& watch, io::Runtime& runtime, agent::Membership& membership,
+                  AskServer ask)
+      : watch_(watch), runtime_(runtime), membership_(membership), ask_(std::move(ask)) {}
 
   RecordsPtr peek_service(const std::string& name) override {
     const auto view = watch_.peek(name);
@@ -46,6 +57,14 @@ class AgentNameSource final : public dns::NameSource {
       });
     });
     return view ? cache_->records_of(name, view) : nullptr;
+  }
+
+  void find_query(const std::string& name, int thread, dns::ServiceReady ready) override {
+    ask_("/v1/query/" + percent_encode(name) + "/execute", "stale&limit=1000",
+         [&runtime = runtime_, thread, ready = std::move(ready)](Result<io::HttpResponse> answer) {
+           auto found = records_of(std::move(answer));
+           runtime.post(thread, [ready, found = std::move(found)] { ready(found); });
+         });
   }
 
   void find_node(const std::string& name, int thread, dns::NodesReady ready) override {
@@ -114,6 +133,7 @@ class AgentNameSource final : public dns::NameSource {
   agent::WatchClient& watch_;
   io::Runtime& runtime_;
   agent::Membership& membership_;
+  const AskServer ask_;
   std::shared_ptr<Cache> cache_ = std::make_shared<Cache>();
 };
 
@@ -121,8 +141,9 @@ class AgentNameSource final : public dns::NameSource {
 
 std::unique_ptr<dns::NameSource> make_agent_name_source(agent::WatchClient& watch,
                                                         io::Runtime& runtime,
-                                                        agent::Membership& membership) {
-  return std::make_unique<AgentNameSource>(watch, runtime, membership);
+                                                        agent::Membership& membership,
+                                                        AskServer ask) {
+  return std::make_unique<AgentNameSource>(watch, runtime, membership, std::move(ask));
 }
 
 }  // namespace fyr::app

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "app/name_records.h"
+#include "app/query_records.h"
 #include "base/guarded.h"
 
 namespace fyr::app {
@@ -13,6 +14,8 @@ namespace {
 using dns::NodeRecord;
 using dns::ServiceRecords;
 using RecordsPtr = std::shared_ptr<const ServiceRecords>;
+
+constexpr std::size_t kMostRecords = 4096;  // more do not fit into an answer
 
 class StateNameSource final : public dns::NameSource {
  public:
@@ -30,6 +33,14 @@ class StateNameSource final : public dns::NameSource {
       ready(known_service(name));
     });
     return nullptr;
+  }
+
+  void find_query(const std::string& name, int thread, dns::ServiceReady ready) override {
+    if (server_.caught_up()) return ready(run_query(name));
+    when_caught_up(thread, [this, name, ready = std::move(ready)](const Result<void>& caught_up) {
+      if (!caught_up) return ready(caught_up.error());
+      ready(run_query(name));
+    });
   }
 
   void find_node(const std::string& name, int thread, dns::NodesReady ready) override {
@@ -73,6 +84,19 @@ class StateNameSource final : public dns::NameSource {
     });
     if (known && known->index == index_of(name)) return known;
     return refresh(name);
+  }
+
+  Result<RecordsPtr> run_query(const std::string& name) const {
+    auto run = server_.read([&](const server::StateStore& store) -> Result<server::Execution> {
+      auto query = server::resolve_query(store, name);
+      if (!query) return query.error();
+      return server::execute_query(store, std::move(*query), "", server_.options().node_name);
+    });
+    // No such query, or none that can be asked by this name: no such name.
+    if (!run) return std::make_shared<const ServiceRecords>();
+    thread_local Random random = Random::from_system();
+    server::order_rows(*run, random, kMostRecords);
+    return to_records(*run);
   }
 
   std::vector<NodeRecord> node_of(const std::string& name) const {

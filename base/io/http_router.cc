@@ -267,8 +267,13 @@ void HttpRouter::add(std::string_view method, std::string_view path, RouteHandle
     route = &exact_[std::string(path)];
   }
   route->methods.emplace_back(std::string(method), std::move(handler));
-  if (route->allow.empty()) route->allow = "OPTIONS";
-  route->allow += "," + std::string(method);
+  if (method == "OPTIONS") {
+    route->own_options = true;
+    return;
+  }
+  if (route->allow.empty() && !route->own_options) route->allow = "OPTIONS";
+  if (!route->allow.empty()) route->allow += ",";
+  route->allow += method;
 }
 
 const HttpRouter::Route* HttpRouter::find(std::string_view path, std::size_t& length) const {

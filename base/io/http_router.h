@@ -113,7 +113,8 @@ class HttpRouter {
   explicit HttpRouter(RouterOptions options);
 
   // `path` ending in '/' takes everything below it (see HttpCall::tail); otherwise it is exact.
-  // Methods of one path are added one by one; Allow names them in that order.
+  // Methods of one path are added one by one; Allow names them in that order. OPTIONS is answered
+  // without a handler; who adds one, before the others, is not named in Allow.
   void add(std::string_view method, std::string_view path, RouteHandler handler);
 
   // False if no route has this path; nothing was answered then.
@@ -125,6 +126,7 @@ class HttpRouter {
   struct Route {
     std::vector<std::pair<std::string, RouteHandler>> methods;
     std::string allow;
+    bool own_options = false;
   };
   struct Hash {
     using is_transparent = void;

@@ -21,6 +21,7 @@ struct Api::Impl {
     add_internal_ui_routes(router, context);
     add_kv_routes(router, context);
     add_session_routes(router, context);
+    add_query_routes(router, context);
     add_coordinate_routes(router, context);
     add_operator_routes(router, context);
     add_snapshot_routes(router, snapshots, schedule);

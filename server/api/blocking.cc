@@ -129,8 +129,8 @@ void Reads::retry_or_fail(const RequestPtr& request, const Error& error) {
 void Reads::evaluate(const RequestPtr& request, const ReadStamp& stamp) {
   const auto& call = request->call;
   const auto seen = request->params.index;
-  const bool wait =
-      seen > 0 && !request->waited_for && !stopped_ && cache_.index(*request->plan) <= seen;
+  const bool wait = seen > 0 && request->plan->waits && !request->waited_for && !stopped_ &&
+                    cache_.index(*request->plan) <= seen;
   if (!wait) {
     const auto answer = cache_.get(*request->plan, call->pretty());
     return respond(*call, *request->plan, *answer, stamp, request->consistency);

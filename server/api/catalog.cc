@@ -9,6 +9,7 @@
 #include "proto/registry_json.h"
 #include "server/api/parameters.h"
 #include "server/api/routes.h"
+#include "server/query/connect.h"
 
 namespace fyr::server {
 namespace {

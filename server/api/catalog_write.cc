@@ -5,6 +5,7 @@
 #include "proto/registry_json.h"
 #include "server/api/parameters.h"
 #include "server/api/routes.h"
+#include "server/query/connect.h"
 #include "server/state/rules.h"
 
 namespace fyr::server {

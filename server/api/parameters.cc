@@ -4,6 +4,7 @@
 #include <boost/json/parse.hpp>
 
 #include "base/bytes.h"
+#include "server/api/routes.h"
 
 namespace fyr::server {
 
@@ -27,6 +28,11 @@ bool refuse_namespace(const io::HttpCall& call) {
   if (!call.query().get("ns").empty()) return refuse("ns", "Namespaces");
   if (!call.query().get("partition").empty()) return refuse("partition", "Partitions");
   return false;
+}
+
+std::string asked_node(const ApiContext& context, const io::HttpCall& call) {
+  const auto given = call.request().header("X-Fyr-Agent-Node");
+  return given.empty() ? context.server.options().node_name : std::string(given);
 }
 
 bool require_tail(const io::HttpCall& call, std::string_view missing) {
@@ -55,20 +61,6 @@ bool RowSelection::matches_filter(std::string_view json) const {
   boost::system::error_code failed;
   const auto row = boost::json::parse({json.data(), json.size()}, failed);
   return !failed && filter->matches(row);
-}
-
-std::string proxy_destination(const pb::ServiceInstance& service) {
-  if (service.kind() != "connect-proxy" || service.proxy_json().empty()) return {};
-  boost::system::error_code failed;
-  const auto proxy = boost::json::parse(service.proxy_json(), failed);
-  if (failed || !proxy.is_object()) return {};
-  const auto* name = proxy.get_object().if_contains("DestinationServiceName");
-  return name != nullptr && name->is_string() ? std::string(name->get_string()) : std::string();
-}
-
-bool speaks_connect_for(const pb::ServiceInstance& instance, std::string_view service) {
-  if (instance.connect_native()) return equals_ignoring_case(instance.service(), service);
-  return equals_ignoring_case(proxy_destination(instance), service) && !service.empty();
 }
 
 std::optional<RowSelection> parse_selection(const io::HttpCall& call, const FilterSchema& schema) {

@@ -23,6 +23,10 @@ bool refuse_datacenter(const io::HttpCall& call, const ApiOptions& options);  //
 // ?ns and ?partition belong to another edition: 400. True: answered, stop.
 bool refuse_namespace(const io::HttpCall& call);
 
+// The node whose agent was asked: requests an agent passed on carry its name.
+struct ApiContext;
+std::string asked_node(const ApiContext& context, const io::HttpCall& call);
+
 // The decoded path parameter; answers 400 with `missing` and returns false if it is empty.
 bool require_tail(const io::HttpCall& call, std::string_view missing);
 
@@ -40,11 +44,6 @@ struct RowSelection {
 };
 // Answers and returns nothing if the filter is not valid.
 std::optional<RowSelection> parse_selection(const io::HttpCall& call, const FilterSchema& schema);
-
-// The service a Connect proxy stands in front of, "" for anything else.
-std::string proxy_destination(const pb::ServiceInstance& service);
-// `service`, in lower case, can be reached over Connect through this instance.
-bool speaks_connect_for(const pb::ServiceInstance& instance, std::string_view service);
 
 // [row,row,...]: `encode` appends one row or nothing.
 class RowList {

@@ -31,6 +31,7 @@ struct ReadPlan {
 
   bool shows_consistency = false;  // X-Consul-Effective-Consistency: catalog and health only
   bool kept = true;                // in the cache; false for values that can be large and many
+  bool waits = true;               // false: ?index means nothing here
   // A waiter is left waiting when a change leaves its answer byte for byte the same.
   bool quiet = false;
 };

@@ -25,6 +25,7 @@ void add_catalog_write_routes(io::HttpRouter& router, ApiContext& context);
 void add_health_routes(io::HttpRouter& router, ApiContext& context);
 void add_internal_ui_routes(io::HttpRouter& router, ApiContext& context);
 void add_kv_routes(io::HttpRouter& router, ApiContext& context);
+void add_query_routes(io::HttpRouter& router, ApiContext& context);
 void add_session_routes(io::HttpRouter& router, ApiContext& context);
 void add_coordinate_routes(io::HttpRouter& router, ApiContext& context);
 void add_operator_routes(io::HttpRouter& router, ApiContext& context);

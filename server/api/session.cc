@@ -120,13 +120,6 @@ std::string objection(Creation& creation, Duration shortest) {
   return {};
 }
 
-// Requests an agent passed on carry its name: a session without Node belongs to the machine that
-// was asked.
-std::string asked_node(ApiContext& context, const io::HttpCall& call) {
-  const auto given = call.request().header("X-Fyr-Agent-Node");
-  return given.empty() ? context.server.options().node_name : std::string(given);
-}
-
 void create(ApiContext& context, const io::HttpCallPtr& call) {
   if (refuse_datacenter(*call, context.options) || refuse_namespace(*call)) return;
   json::value body;

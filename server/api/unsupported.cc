@@ -16,11 +16,6 @@ struct Endpoint {
 };
 
 constexpr Endpoint kEndpoints[] = {
-    {"GET", "/v1/query", Body::Any},
-    {"POST", "/v1/query", Body::Object},
-    {"GET", "/v1/query/", Body::Any},
-    {"PUT", "/v1/query/", Body::Object},
-    {"DELETE", "/v1/query/", Body::Any},
     {"PUT", "/v1/config", Body::Object},
     {"GET", "/v1/config/", Body::Any},
     {"DELETE", "/v1/config/", Body::Any},

@@ -94,6 +94,11 @@ std::uint32_t Answerer::service_ttl(const std::string& name) const {
   return 0;
 }
 
+std::uint32_t Answerer::ttl_of(const Lookup& lookup, const ServiceRecords& service) const {
+  if (service.ttl) return ttl_seconds(*service.ttl);
+  return service_ttl(lookup.kind == LookupKind::Query ? service.service : lookup.name);
+}
+
 bool Answerer::node_target(std::string_view node, std::string& wire) const {
   wire.clear();
   if (!append_labels(wire, node) || wire.size() + node_suffix_.size() > kMaxNameBytes) return false;
@@ -172,6 +177,8 @@ Need Answerer::plan(const Query& query, const Context& context, Lookup& lookup,
       return Need::Servers;
     case LookupKind::Service:
       return Need::Service;
+    case LookupKind::Query:
+      return Need::Query;
     case LookupKind::Node:
       return Need::Node;
     case LookupKind::Reverse:

@@ -31,6 +31,7 @@ enum class Transport : std::uint8_t { Udp, Tcp };
 enum class Need : std::uint8_t {
   Nothing,  // already answered
   Service,  // lookup.name -> answer_service
+  Query,    // lookup.name -> answer_service
   Node,     // lookup.name -> answer_node
   Address,  // lookup.address -> answer_reverse
   Servers   // -> answer_apex
@@ -81,6 +82,7 @@ class Answerer {
   bool add_meta(MessageWriter& out, const MessageWriter::Name& owner, std::uint32_t ttl,
                 const std::vector<std::pair<std::string, std::string>>& meta,
                 const Context& context) const;
+  std::uint32_t ttl_of(const Lookup& lookup, const ServiceRecords& service) const;
   std::uint32_t service_ttl(const std::string& name) const;
   bool node_target(std::string_view node, std::string& wire) const;
   std::string_view address_target(const IpAddress& address, std::string& wire) const;

@@ -49,7 +49,7 @@ struct Answerer::ServiceAnswer {
         service(s),
         context(c),
         out(answerer.writer(q, c, reply)),
-        ttl(answerer.service_ttl(l.name)) {}
+        ttl(answerer.ttl_of(l, s)) {}
 
   bool eligible(const ServiceRecord& record) const {
     if (record.health == Health::Critical) return false;
@@ -101,6 +101,15 @@ struct Answerer::ServiceAnswer {
   void for_each_eligible(F&& use) {
     auto& scratch = *context.scratch;
     scratch.seen.reset(std::min(service.records.size(), kMaxRecords));
+    if (service.ordered) {
+      for (std::uint32_t i = 0; i < service.records.size(); ++i) {
+        const auto& record = service.records[i];
+        if (!eligible(record)) continue;
+        exists = true;
+        if (!use(record, i)) return;
+      }
+      return;
+    }
     Draw draw(scratch.draw, service.records.size(), *context.random);
     while (const auto i = draw.next()) {
       const auto& record = service.records[*i];

@@ -107,10 +107,11 @@ class Worker : public std::enable_shared_from_this<Worker> {
 
   void ask(Need need, const Pending& pending, std::uint64_t id) {
     const auto weak = weak_from_this();
-    if (need == Need::Service) {
+    if (need == Need::Service || need == Need::Query) {
       const auto ready = [weak, id](const Result<std::shared_ptr<const ServiceRecords>>& result) {
         if (const auto self = weak.lock()) self->on_service(id, result);
       };
+      if (need == Need::Query) return names_.find_query(pending.lookup.name, thread_, ready);
       if (auto known = names_.find_service(pending.lookup.name, thread_, ready))
         on_service(id, std::move(known));
       return;

@@ -5,9 +5,11 @@
 // null is returned and `ready` runs once, later, on the io thread `thread`.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -39,6 +41,10 @@ struct ServiceRecord {
 struct ServiceRecords {
   std::uint64_t index = 0;
   std::vector<ServiceRecord> records;  // empty: the service does not exist
+  // Of prepared queries only: the service that was found, and the TTL if the query names one.
+  std::string service;
+  std::optional<std::chrono::seconds> ttl;
+  bool ordered = false;  // the order means something: keep it
 };
 
 struct NodeRecord {
@@ -60,6 +66,9 @@ class NameSource {
   // `name` lower case.
   virtual std::shared_ptr<const ServiceRecords> find_service(const std::string& name, int thread,
                                                              ServiceReady ready) = 0;
+  // What a prepared query finds, as records of one service. The answer comes through `ready`,
+  // possibly before this returns.
+  virtual void find_query(const std::string& name, int thread, ServiceReady ready) = 0;
   // Empty list: no such node. The answer comes through `ready`, possibly before this returns.
   virtual void find_node(const std::string& name, int thread, NodesReady ready) = 0;
   // PTR: nodes, else services whose address this is.

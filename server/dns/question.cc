@@ -128,7 +128,10 @@ void read_by_keyword(const Query& query, Keyword keyword, int end, Lookup& looku
       lookup.address = *address;
       return;
     }
-    case Keyword::Query:  // prepared queries are not known yet
+    case Keyword::Query:
+      lookup.kind = LookupKind::Query;
+      join_labels(query, 0, end, lookup.name);
+      return;
     case Keyword::Mesh:
     case Keyword::None:
       return;

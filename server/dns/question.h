@@ -14,9 +14,10 @@ namespace fyr::dns {
 
 enum class LookupKind : std::uint8_t {
   Foreign,     // not a name of ours
-  Unknown,     // inside the domain, but no such form of name, datacenter or prepared query
+  Unknown,     // inside the domain, but no such form of name or datacenter
   Apex,        // the domain itself, or a name under it without its own zone data
   Service,     // name, tag
+  Query,       // name or id of a prepared query: name
   Node,        // name
   Address,     // the address written in the name
   Reverse,     // a whole reverse name: address

@@ -62,6 +62,7 @@ void answer(World& world, const Answerer& answerer, std::string_view packet, Tra
     case Need::Nothing:
       return;
     case Need::Service:
+    case Need::Query:
       return answerer.answer_service(query, lookup, world.service, context, reply);
     case Need::Node:
       return answerer.answer_node(query, lookup, world.nodes, context, reply);

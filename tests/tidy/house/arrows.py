@@ -23,11 +23,12 @@ ARROWS = {
     "fyr_raft_transport": ["fyr_raft", "fyr_raft_wire", "fyr_proto_grpc"],
     "fyr_raft": ["fyr_raft_core", "fyr_io", "fyr_proto"],
     "fyr_state": ["fyr_base", "fyr_proto"],
+    "fyr_query": ["fyr_state"],
     "fyr_watch": ["fyr_state"],
     "fyr_fsm": ["fyr_state", "fyr_watch", "fyr_raft", "fyr_io"],
     "fyr_leader": ["fyr_state", "fyr_raft_core", "fyr_io"],
     "fyr_server": ["fyr_fsm", "fyr_leader", "fyr_raft", "fyr_io"],
-    "fyr_api": ["fyr_server", "fyr_registry_json"],
+    "fyr_api": ["fyr_server", "fyr_query", "fyr_registry_json"],
     "fyr_rpc": ["fyr_server", "fyr_node_digest", "fyr_proto_grpc"],
     "fyr_dns": ["fyr_base"],
     "fyr_dns_server": ["fyr_dns", "fyr_io"],
@@ -44,7 +45,7 @@ ARROWS = {
 TOP = ("app", "tests")
 
 # These decide and do nothing else: no sockets, clocks, threads, files or log lines.
-PURE = {"fyr_raft_core", "fyr_raft_wire", "fyr_state", "fyr_watch", "fyr_dns", "fyr_swim", "fyr_checks",
+PURE = {"fyr_raft_core", "fyr_raft_wire", "fyr_state", "fyr_query", "fyr_watch", "fyr_dns", "fyr_swim", "fyr_checks",
         "fyr_proxy_core", "fyr_node_digest", "fyr_registry_json", "fyr_filter"}
 
 HEAVY = re.compile(r"(boost/(asio|beast)|grpcpp|grpc|rocksdb)/|.*\.grpc\.pb\.h$")

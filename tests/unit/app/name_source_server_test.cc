@@ -162,6 +162,35 @@ TEST_F(StateNames, NodesAreFoundByNameAndAddressServicesByTheirOwn) {
   EXPECT_THAT(owners("10.9.0.2"), SizeIs(0));
 }
 
+TEST_F(StateNames, PreparedQueriesFindWhatTheyLetThrough) {
+  add("n1", "10.0.0.1", "web", "passing");
+  add("n2", "10.0.0.2", "web", "critical");
+  pb::Command command;
+  auto& query = *command.mutable_prepared_query()->mutable_query();
+  query.set_id("00000000-0000-4000-8000-000000000001");
+  query.set_name("q");
+  query.set_service("Web");
+  query.set_dns_ttl("17s");
+  write(command);
+  std::shared_ptr<const dns::ServiceRecords> found;
+  const auto ask = [&](const std::string& name) {
+    names_->find_query(name, 0, [&](auto result) { found = *result; });
+  };
+  ask("q");
+  ASSERT_THAT(found->records, SizeIs(1));
+  EXPECT_EQ(found->records[0].node, "n1");
+  EXPECT_EQ(found->ttl, std::chrono::seconds(17));
+  EXPECT_EQ(found->service, "web");
+  query.add_ignore_check_ids("web-check");
+  command.mutable_prepared_query()->set_verb(pb::PreparedQueryWrite::UPDATE);
+  write(command);
+  ask("q");
+  EXPECT_THAT(found->records, SizeIs(2));
+  for (const auto& record : found->records) EXPECT_EQ(record.health, Health::Passing);
+  ask("none");
+  EXPECT_THAT(found->records, SizeIs(0));
+}
+
 TEST_F(StateNames, ServersAreTheInstancesOfConsulElseThisOne) {
   std::vector<dns::NodeRecord> servers;
   const auto ask = [&] {

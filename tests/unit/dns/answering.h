@@ -73,6 +73,7 @@ class Answering : public testing::Test {
       case Need::Nothing:
         break;
       case Need::Service:
+      case Need::Query:
         answerer->answer_service(query, lookup, services_[lookup.name], context, reply);
         break;
       case Need::Node:

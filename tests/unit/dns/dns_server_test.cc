@@ -51,6 +51,16 @@ class Names final : public NameSource {
     }
     return name == "none" ? std::make_shared<const ServiceRecords>() : nullptr;
   }
+  void find_query(const std::string& name, int thread, ServiceReady ready) override {
+    auto found = std::make_shared<ServiceRecords>();
+    if (name == "near") {
+      found->records.assign(web_->records.begin(), web_->records.begin() + 2);
+      found->ordered = true;
+      found->ttl = std::chrono::seconds(17);
+      found->service = "web";
+    }
+    runtime_.post(thread, [ready, found] { ready(found); });
+  }
   void find_node(const std::string& name, int, NodesReady ready) override {
     ready(std::vector<NodeRecord>{{name, "10.1.1.1", {}}});
   }
@@ -154,6 +164,17 @@ TEST_F(Server, AnswersOverUdpAndCompletelyOverTcp) {
   open();
   EXPECT_EQ(Client(SOCK_DGRAM, port_).ask({.name = "web.service.consul"}).answer.size(), 3u);
   EXPECT_EQ(Client(SOCK_STREAM, port_).ask({.name = "web.service.consul"}).answer.size(), 100u);
+}
+
+TEST_F(Server, PreparedQueriesAreAnsweredInTheirOrderWithTheirTtl) {
+  open();
+  for (int i = 0; i < 10; ++i) {
+    const auto found = Client(SOCK_DGRAM, port_).ask({.name = "near.query.consul"});
+    ASSERT_EQ(found.answer.size(), 2u);
+    EXPECT_EQ(found.answer[0].data, "10.0.0.1");
+    EXPECT_EQ(found.answer[0].ttl, 17u);
+  }
+  EXPECT_EQ(Client(SOCK_DGRAM, port_).ask({.name = "none.query.consul"}).rcode, 3);
 }
 
 TEST_F(Server, ManyClientsReachEveryThread) {

@@ -68,13 +68,22 @@ TEST(DnsQuestion, ADatacenterCalledLikeAWordChangesNothing) {
   EXPECT_EQ(look("n.node.consul", kTypeA, "node").lookup.kind, LookupKind::Node);
 }
 
+TEST(DnsQuestion, PreparedQueriesHaveNamesOfAnyNumberOfLabels) {
+  for (const auto* name : {"q.query.consul", "Q.query.dc1.consul"}) {
+    EXPECT_EQ(look(name).lookup.kind, LookupKind::Query) << name;
+    EXPECT_EQ(look(name).lookup.name, "q") << name;
+  }
+  EXPECT_EQ(look("a.b.query.consul").lookup.name, "a.b");
+  expect_kind("query.consul", LookupKind::Unknown);
+}
+
 TEST(DnsQuestion, WhatFitsNoFormIsUnknown) {
   for (const auto* name :
        {"consul", "service.consul", "node.consul", "addr.consul", "foo.consul", "a.b.c.consul",
         "dc1.consul", "web.service.dc9.consul", "n.node.dc1.extra.consul",
-        "web.service.dc1.dc1.consul", "x.query.consul", "x.virtual.consul", "x.connect.consul",
-        "x.ingress.consul", "_web.consul", "_a._b._c.consul", "zzzzzzzz.addr.consul",
-        "0a0803.addr.consul", "x.0a080301.addr.consul"})
+        "web.service.dc1.dc1.consul", "x.virtual.consul", "x.connect.consul", "x.ingress.consul",
+        "_web.consul", "_a._b._c.consul", "zzzzzzzz.addr.consul", "0a0803.addr.consul",
+        "x.0a080301.addr.consul"})
     expect_kind(name, LookupKind::Unknown);
 }
 
