@@ -9,7 +9,7 @@
 #include <boost/asio/posix/basic_stream_descriptor.hpp>
 #include <boost/asio/post.hpp>
 #include <cerrno>
-#include <cstring>
+#include <system_error>
 
 namespace fyr::proxy {
 namespace {
@@ -73,7 +73,8 @@ EventLoop::~EventLoop() {
 Result<void> EventLoop::open() {
   epoll_ = ::epoll_create1(EPOLL_CLOEXEC);
   if (epoll_ < 0)
-    return fail(ErrorCode::ResourceExhausted, std::string("epoll: ") + strerror(errno));
+    return fail(ErrorCode::ResourceExhausted,
+                std::string("epoll: ") + std::generic_category().message(errno));
   boost::system::error_code code;
   asio_->descriptor.assign(epoll_, code);
   if (code) return fail(ErrorCode::Internal, "epoll: " + code.message());

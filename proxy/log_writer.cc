@@ -9,6 +9,7 @@
 #include <cerrno>
 #include <cstring>
 #include <ctime>
+#include <system_error>
 
 #include "base/time.h"
 
@@ -124,7 +125,7 @@ Result<const LogSink*> LogWriter::open(const ListenerConfig& listener) {
     if (sink->fd < 0) {
       return fail(ErrorCode::InvalidArgument,
                   "listener \"" + listener.name + "\": access_log.path " +
-                      listener.access_log.path + ": " + std::strerror(errno));
+                      listener.access_log.path + ": " + std::generic_category().message(errno));
     }
     sink->own_fd = true;
   }

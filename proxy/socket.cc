@@ -9,6 +9,7 @@
 
 #include <cerrno>
 #include <cstring>
+#include <system_error>
 
 namespace fyr::proxy {
 namespace {
@@ -24,8 +25,9 @@ int user_timeout_ms(Duration timeout) {
 }
 
 Error listen_error(const SocketAddress& address, int error) {
-  return fail(error == EADDRINUSE ? ErrorCode::Conflict : ErrorCode::Unavailable,
-              "listen " + address_port_text(address) + ": " + std::strerror(error));
+  return fail(
+      error == EADDRINUSE ? ErrorCode::Conflict : ErrorCode::Unavailable,
+      "listen " + address_port_text(address) + ": " + std::generic_category().message(error));
 }
 
 Result<int> bind_once(const SocketAddress& address, bool reuse_port) {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <iterator>
+#include <utility>
 
 #include "base/check.h"
 #include "raft/mutation.h"
@@ -25,8 +26,7 @@ void move_to_end(C& to, C& from) {
 
 template <class T>
 void take_newer(std::optional<T>& to, std::optional<T>& from) {
-  if (from) to = std::move(from);
-  from.reset();
+  if (from) to = std::exchange(from, std::nullopt);
 }
 }  // namespace
 

@@ -62,6 +62,7 @@ class NodeImpl final : public Node {
         self_(storage_->identity().node),
         driver_(core_config(options_, *storage_), std::move(recovered), seed_of(options_)),
         applied_(driver_.core().view().applied.value),
+        published_members_(driver_.core().configuration()),
         writer_(
             *storage_, [this](WriteId upto) { step_if(inbox_.written(upto).turn); },
             [this](const Error& error) { on_fatal(error); }),
@@ -70,7 +71,6 @@ class NodeImpl final : public Node {
             [this](const Error& error) { on_fatal(error); }),
         log_reader_("raft-log-read") {
     status_.id = self_;
-    published_members_ = driver_.core().configuration();
   }
 
   ~NodeImpl() override { stop(); }

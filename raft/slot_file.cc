@@ -4,8 +4,8 @@
 #include <unistd.h>
 
 #include <cerrno>
-#include <cstring>
 #include <optional>
+#include <system_error>
 #include <utility>
 
 #include "base/bytes.h"
@@ -60,8 +60,9 @@ SlotFile::~SlotFile() {
 }
 
 Error SlotFile::system_error(const char* what) const {
+  const int error = errno;
   return fail(ErrorCode::Internal,
-              path_.string() + ": cannot " + what + ": " + std::strerror(errno));
+              path_.string() + ": cannot " + what + ": " + std::generic_category().message(error));
 }
 
 std::string SlotFile::encode(std::string_view payload, std::uint64_t generation) const {

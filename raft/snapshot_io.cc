@@ -4,7 +4,7 @@
 #include <unistd.h>
 
 #include <cerrno>
-#include <cstring>
+#include <system_error>
 #include <utility>
 
 namespace fyr::raft {
@@ -30,7 +30,8 @@ SnapshotFileIo::~SnapshotFileIo() {
 Error SnapshotFileIo::system_error(const char* what) const {
   const int error = errno;
   const ErrorCode code = error == ENOSPC ? ErrorCode::ResourceExhausted : ErrorCode::Internal;
-  Error out = fail(code, path_.string() + ": cannot " + what + ": " + std::strerror(error));
+  Error out = fail(
+      code, path_.string() + ": cannot " + what + ": " + std::generic_category().message(error));
   errno = error;
   return out;
 }
