@@ -74,7 +74,8 @@ std::optional<RowSelection> parse_selection(const io::HttpCall& call, const Filt
   for (const auto& tag : out.tags) key.add("t").add(tag);
   for (const auto pair : call.query().all("node-meta")) {
     const auto colon = pair.find(':');
-    const auto value = colon == pair.npos ? std::string_view() : pair.substr(colon + 1);
+    const auto value =
+        colon == std::string_view::npos ? std::string_view() : pair.substr(colon + 1);
     out.node_meta.emplace_back(pair.substr(0, colon), value);
   }
   std::sort(out.node_meta.begin(), out.node_meta.end());

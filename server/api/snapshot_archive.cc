@@ -115,7 +115,7 @@ Result<std::vector<TarMember>> members_of(std::string_view tar) {
 
 class Inflater {
  public:
-  Inflater() { ready_ = inflateInit2(&stream_, 15 + 16) == Z_OK; }
+  Inflater() : ready_(inflateInit2(&stream_, 15 + 16) == Z_OK) {}
   ~Inflater() { inflateEnd(&stream_); }
   Inflater(const Inflater&) = delete;
   Inflater& operator=(const Inflater&) = delete;
@@ -147,7 +147,7 @@ class Inflater {
     return fail(ErrorCode::Corrupt, std::string("failed to decompress snapshot: ") + what);
   }
   z_stream stream_{};
-  bool ready_ = false;
+  const bool ready_;
 };
 
 // ---- content ----------------------------------------------------------------------------------

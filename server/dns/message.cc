@@ -92,7 +92,7 @@ Rcode read_records(Reader& reader, int before_additional, int additional, Query&
   for (int i = 0; i < before_additional + additional; ++i) {
     const bool root = reader.skip_name();
     const auto type = reader.u16();
-    const auto class_ = reader.u16();
+    const auto dns_class = reader.u16();
     reader.u8();  // extended rcode, or the first byte of a TTL
     const auto version = reader.u8();
     const auto flags = reader.u16();
@@ -102,7 +102,7 @@ Rcode read_records(Reader& reader, int before_additional, int additional, Query&
     if (type != kTypeOpt) continue;
     if (!root || query.edns || i < before_additional) return Rcode::FormErr;
     query.edns = true;
-    query.edns_size = class_;
+    query.edns_size = dns_class;
     query.dnssec_ok = (flags & 0x8000) != 0;
     bad_version = version != 0;
   }

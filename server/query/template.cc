@@ -47,14 +47,15 @@ Result<std::string> interpolate(std::string_view text, const Values& values) {
   std::string out;
   while (true) {
     const auto at = text.find("${");
-    if (at == text.npos) return out.append(text);
+    if (at == std::string_view::npos) return out.append(text);
     if (at > 0 && text[at - 1] == '$') {  // escaped: one dollar goes
       out.append(text.substr(0, at - 1)).append("${");
       text.remove_prefix(at + 2);
       continue;
     }
     const auto end = text.find('}', at);
-    if (end == text.npos) return fail(ErrorCode::InvalidArgument, "expected closing brace");
+    if (end == std::string_view::npos)
+      return fail(ErrorCode::InvalidArgument, "expected closing brace");
     auto value = value_of(trim(text.substr(at + 2, end - at - 2)), values);
     if (!value) return value.error();
     out.append(text.substr(0, at)).append(*value);
