@@ -150,12 +150,12 @@ void Core::send_entries(Progress& peer, std::vector<Entry> entries) {
 // One message, until it is answered or a later heartbeat is (rearm).
 void Core::send_probe(Progress& peer) {
   const Index prev = peer.next.previous();
-  if (prev < log_.base()) {
+  if (prev < log_.base() && !mutated(Mutation::M27)) {
     peer.await_snapshot();
     return;
   }
   Append body{.prev = prev,
-              .prev_term = *log_.term_at(prev),
+              .prev_term = log_.term_at(prev).value_or(Term{}),
               .entries = {},
               .commit = announced(),
               .round = rounds_.current(),
@@ -301,7 +301,7 @@ void Core::rejected(Progress& peer, const AppendReply& body) {
   if (peer.state == Progress::State::Probe && body.prev != peer.next.previous()) return;
   if (body.hint < log_.base()) {
     peer.probe(std::max(body.hint, peer.match).next());
-    if (peer.next <= log_.base()) peer.await_snapshot();
+    if (peer.next <= log_.base() && !mutated(Mutation::M27)) peer.await_snapshot();
     return;
   }
   // Our largest position there with a term not above the hint's: one probe for each term.

@@ -51,6 +51,7 @@ void Clients::call(std::size_t number) {
     hint_ = client.random.below(world_.nodes());
     return;
   }
+  if (world_.now() < rest_until_ && (client.repeat || dice >= world_.knobs().reads)) return;
   client.waiting = true;
   client.deadline = world_.now() + kPatience;
   ++client.call;
@@ -90,6 +91,27 @@ void Clients::write(std::size_t number) {
         --open_[target];
         written(number, call, attempt, result);
       });
+}
+
+void Clients::burst(std::size_t target, std::uint64_t writes) {
+  if (!world_.node(target).alive() || world_.node(target).paused()) return;
+  for (std::uint64_t i = 0; i < writes; ++i) {
+    const std::uint64_t attempt = world_.history().begin_write();
+    const Command command{.attempt = attempt,
+                          .sequence = ++burst_sequence_,
+                          .value = attempt,
+                          .client = static_cast<std::uint32_t>(clients_.size()),
+                          .verb = Verb::Append};
+    ++open_[target];
+    world_.node(target).propose(
+        encode(command, 0), [this, attempt, target](Result<raft::Node::Applied> result) {
+          --open_[target];
+          History& history = world_.history();
+          if (result) return history.write_succeeded(attempt, result->index);
+          result.error().code == ErrorCode::CommitUnknown ? history.write_unknown(attempt)
+                                                          : history.write_failed(attempt);
+        });
+  }
 }
 
 void Clients::written(std::size_t number, std::uint64_t call, std::uint64_t attempt,

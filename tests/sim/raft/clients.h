@@ -22,6 +22,10 @@ class Clients {
   // Whoever waits for this node sees its connection break.
   void node_died(std::size_t node);
   void stop() { stopped_ = true; }
+  // Only reads until then.
+  void rest(Nanos until) { rest_until_ = until; }
+  // So many writes to one node at once, whose outcomes nobody waits for.
+  void burst(std::size_t node, std::uint64_t writes);
   // From now on they know who leads, as if other servers forwarded what they send.
   void guide() { guided_ = true; }
   // Calls which nobody has answered yet, of nodes that live.
@@ -52,6 +56,8 @@ class Clients {
   std::vector<Client> clients_;
   std::size_t hint_ = 0;           // where the leader was last
   std::vector<std::size_t> open_;  // by node
+  Nanos rest_until_ = 0;
+  std::uint64_t burst_sequence_ = 0;
   bool stopped_ = false;
   bool guided_ = false;
 };

@@ -89,6 +89,16 @@ void Disk::compact(const LogBase& base) {
   log_.compact(base.index);
 }
 
+std::optional<LogPosition> Disk::lose_tail(std::uint64_t entries) {
+  const Index keep = std::max(log_.base(), state_.applied);
+  if (log_.last() <= keep || writing()) return std::nullopt;
+  const LogPosition lost{log_.last(), hard_.term};
+  const std::uint64_t there = log_.last().value - keep.value;
+  log_.truncate_from(Index(log_.last().value - std::min(entries, there) + 1));
+  if (!mutated(Mutation::M29)) quarantine_ = lost;
+  return lost;
+}
+
 void Disk::crash(bool power, Random& random, Watcher& watcher) {
   std::vector<PersistBatch> group = std::move(group_);
   group_.clear();

@@ -5,6 +5,7 @@
 // unsynced part is kept or lost; a killed process leaves what it had handed to the kernel.
 #pragma once
 
+#include <algorithm>
 #include <map>
 #include <optional>
 #include <vector>
@@ -46,6 +47,9 @@ class Disk final : public StateStore {
   bool writing() const { return !group_.empty(); }
   void begin(std::vector<PersistBatch> group);
   bool has_new_hard_state() const;
+  bool installing() const {
+    return std::ranges::any_of(group_, [](const auto& batch) { return batch.install.has_value(); });
+  }
   bool hard_state_synced() const { return hard_synced_; }
   void sync_hard_state(Watcher& watcher);
   void hand_to_kernel() { in_kernel_ = true; }
@@ -53,6 +57,10 @@ class Disk final : public StateStore {
   // The next sync loses what it should have kept; only a mutated writer goes on then.
   void fail_sync() { sync_fails_ = true; }
   void compact(const LogBase& base);
+
+  // Durable entries behind the durable state are gone, at most so many. What was lost last: what
+  // the watermark of a real disk tells at the start. Nothing: there was nothing to lose.
+  std::optional<LogPosition> lose_tail(std::uint64_t entries);
 
   // The process is gone; the disk becomes what the next one finds.
   void crash(bool power, Random& random, Watcher& watcher);

@@ -12,13 +12,15 @@ Faults::Faults(World& world, std::uint64_t seed)
 
 const std::vector<Faults::Kind>& Faults::kinds() {
   static const std::vector<Kind> kKinds = {
-      {kPartition, 4, &Faults::partition},   {kOneWay, 3, &Faults::one_way},
-      {kFlapping, 1, &Faults::flap},         {kKill, 4, &Faults::kill},
-      {kPowerCut, 4, &Faults::power_cut},    {kPause, 3, &Faults::pause},
-      {kSlowDisk, 2, &Faults::slow_disk},    {kFrozenDisk, 2, &Faults::freeze_disk},
-      {kDiskErrors, 1, &Faults::disk_error}, {kNoLease, 1, &Faults::jump_clock},
-      {kTransfer, 3, &Faults::transfer},     {kMembers, 4, &Faults::change_members},
-      {kSnapshots, 3, &Faults::flush},
+      {kPartition, 4, &Faults::partition},    {kOneWay, 3, &Faults::one_way},
+      {kFlapping, 1, &Faults::flap},          {kKill, 4, &Faults::kill},
+      {kPowerCut, 4, &Faults::power_cut},     {kPause, 3, &Faults::pause},
+      {kSlowDisk, 2, &Faults::slow_disk},     {kFrozenDisk, 2, &Faults::freeze_disk},
+      {kDiskErrors, 1, &Faults::disk_error},  {kNoLease, 1, &Faults::jump_clock},
+      {kTransfer, 3, &Faults::transfer},      {kMembers, 4, &Faults::change_members},
+      {kSnapshots, 3, &Faults::flush},        {kSnapshots, 2, &Faults::operator_snapshot},
+      {kSnapshots, 1, &Faults::bury},         {kDiskLoss, 2, &Faults::lose_tail},
+      {kKill, 1, &Faults::restart_followers},
   };
   return kKinds;
 }
@@ -220,11 +222,27 @@ void Faults::transfer(Random& random) {
   node.transfer(to, [&marks](Result<void> done) {
     marks.hit(done ? Mark::TransferDone : Mark::TransferFailed);
   });
+  // The old leader does not hear what comes of it.
+  if (!random.chance(0.3)) return;
+  const std::size_t place = node.place();
+  world_.at(world_.now() + spell(random, kMilli, 50 * kMilli),
+            [this, place] { only_sends(place, 2 * kSecond); });
+}
+
+void Faults::only_sends(std::size_t node, Nanos how_long) {
+  if (stopped_) return;
+  for (std::size_t i = 0; i < world_.nodes(); ++i) {
+    if (i != node) cut_pair(i, node, false);
+  }
+  world_.schedule(
+      {.at = world_.now() + how_long, .kind = EventKind::Topology, .argument = ++topology_ << 1});
 }
 
 void Faults::change_members(Random& random) {
   Node& node = world_.node(world_.oracle().leader().value_or(0));
   if (!node.alive() || node.paused()) return;
+  // Fewer voters may not bear what was lost before.
+  if (world_.oracle().damaged()) return;
   const Configuration now = node.core().configuration();
   ConfigChange change;
   const auto pick = [&](const std::vector<NodeId>& from) {
@@ -259,13 +277,86 @@ void Faults::change_members(Random& random) {
 }
 
 void Faults::flush(Random& random) {
-  const std::size_t place = some_node(random);
+  flush_node(some_node(random));
+}
+
+void Faults::flush_node(std::size_t place) {
   Node& node = world_.node(place);
   if (!node.alive()) return;
   world_.schedule({.at = world_.now(),
                    .kind = EventKind::Flush,
                    .node = static_cast<std::uint8_t>(place),
                    .life = node.life()});
+}
+
+// One that somebody takes away as a backup; the cluster itself is not told.
+void Faults::operator_snapshot(Random& random) {
+  Node& node = world_.node(some_node(random));
+  if (node.alive() && !node.paused()) node.make_backup();
+}
+
+// A leader alone appends much that will never be committed, while the others go on and forget
+// what it has: it comes back to a snapshot below the end of its own log.
+void Faults::bury(Random& random) {
+  const auto leader = world_.oracle().leader();
+  if (!leader || world_.nodes() < 3) return;
+  const std::size_t old = *leader;
+  world_.heal_network();
+  for (std::size_t i = 0; i < world_.nodes(); ++i) {
+    if (i != old) cut_pair(old, i, true);
+  }
+  world_.clients().burst(old, 100 + random.below(500));
+  const Nanos hold = spell(random, 2 * kSecond, 8 * kSecond);
+  world_.schedule(
+      {.at = world_.now() + hold, .kind = EventKind::Topology, .argument = ++topology_ << 1});
+  for (const Nanos at : {hold / 2, hold - 100 * kMilli, hold}) {
+    world_.at(world_.now() + at, [this, old] {
+      if (stopped_) return;
+      for (std::size_t i = 0; i < world_.nodes(); ++i) {
+        if (i != old) flush_node(i);
+      }
+    });
+  }
+}
+
+// One disk at a time loses what it had confirmed; the node comes back soon, at times to find the
+// others choosing a leader.
+void Faults::lose_tail(Random& random) {
+  const std::size_t place = some_node(random);
+  const Nanos down = spell(random, kMilli, kSecond);
+  const bool choosing = random.chance(0.6);
+  const std::uint64_t amount = 1 + random.below(1'000);
+  const auto leader = world_.oracle().leader();
+  // What a leader has sent may still arrive, a change of the voters among it.
+  if (!world_.bears_a_loss() || world_.oracle().damaged() || leader == place) return;
+  world_.kill(place, true, down);
+  world_.node(place).lose_tail(amount);
+  if (choosing && leader && *leader != place) world_.kill(*leader, true, 10 * kSecond);
+}
+
+// The leader's lease rests on promises of followers; those restart one after the other, while
+// somebody who has lost sight of the leader wants their votes.
+void Faults::restart_followers(Random& random) {
+  const auto leader = world_.oracle().leader();
+  const std::size_t n = world_.nodes();
+  if (!leader || n < 3) return;
+  const std::size_t rival = (*leader + 1 + random.below(n - 1)) % n;
+  const Nanos begin = world_.now() + spell(random, 500 * kMilli, 1'500 * kMilli);
+  world_.clients().rest(begin + 3 * kSecond);
+  world_.heal_network();
+  cut_pair(*leader, rival, true);
+  world_.schedule(
+      {.at = begin + 3 * kSecond, .kind = EventKind::Topology, .argument = ++topology_ << 1});
+  for (int round = 0; round < 5; ++round) {
+    const Nanos gap = spell(random, 200 * kMilli, 500 * kMilli);
+    for (std::size_t i = 0; i < n; ++i) {
+      if (i == *leader || i == rival) continue;
+      const Nanos down = spell(random, kMilli, 30 * kMilli);
+      world_.at(begin + round * gap + static_cast<Nanos>(i) * kMilli, [this, i, down] {
+        if (!stopped_) world_.kill(i, false, down);
+      });
+    }
+  }
 }
 
 }  // namespace fyr::raft::sim

@@ -52,6 +52,12 @@ class Faults {
   void transfer(Random& random);
   void change_members(Random& random);
   void flush(Random& random);
+  void flush_node(std::size_t node);
+  void operator_snapshot(Random& random);
+  void bury(Random& random);
+  void lose_tail(Random& random);
+  void restart_followers(Random& random);
+  void only_sends(std::size_t node, Nanos how_long);
   void crash(Random& random, bool power);
   Nanos spell(Random& random, Nanos low, Nanos high);
   std::size_t some_node(Random& random);

@@ -39,7 +39,91 @@ void World::settle() {
   if (tracing()) trace("--- faults stop");
   heal_everything();
   clients_->guide();
+  Random random(mix(options_.seed, 6));
+  if (options_.faults && random.chance(0.5) && !oracle_.damaged()) check_core(random);
   check_progress();
+}
+
+// True if these nodes alone are a majority of every set that anybody may have to ask.
+bool World::suffice(const std::vector<bool>& outside) const {
+  const auto majority = [&](const std::vector<NodeId>& voters) {
+    const auto inside = [&](NodeId id) { return !outside[id.value - 1]; };
+    const auto there = static_cast<std::size_t>(std::ranges::count_if(voters, inside));
+    return voters.empty() || there > voters.size() / 2;
+  };
+  for (const auto& node : nodes_) {
+    for (const auto& [index, configuration] : node->disk().log().configurations()) {
+      if (!majority(configuration->voters) || !majority(configuration->outgoing)) return false;
+    }
+  }
+  return true;
+}
+
+void World::freeze_outsider(std::size_t place, std::uint64_t how) {
+  const auto apart = [&](bool hears) {
+    for (std::size_t i = 0; i < nodes_.size(); ++i) {
+      if (i == place) continue;
+      set_cut(i, place, true);
+      if (!hears) set_cut(place, i, true);
+    }
+  };
+  if (tracing()) {
+    constexpr const char* kHow[] = {"dead", "paused", "unreachable", "only sends", "disk frozen"};
+    trace("outside: n" + std::to_string(place + 1) + " " + kHow[how]);
+  }
+  switch (how) {
+    case 0:
+      return kill(place, true, kNever);
+    case 1:
+      return pause(place, 3'600 * kSecond);
+    case 2:
+      return apart(false);
+    case 3:
+      return apart(true);
+    default:
+      return nodes_[place]->freeze_disk(now_ + 3'600 * kSecond);
+  }
+}
+
+// A majority is well, everybody else stands still in one way or other: the majority goes on.
+void World::check_core(Random& random) {
+  run_until(now_ + 2 * kSecond);  // of connections that come up again
+  std::vector<std::size_t> order;
+  for (std::size_t i = 0; i < nodes_.size(); ++i) order.push_back(i);
+  for (std::size_t i = order.size(); i > 1; --i) std::swap(order[i - 1], order[random.below(i)]);
+  if (const auto leader = oracle_.leader(); leader && random.chance(0.7)) {
+    order.insert(order.begin(), *leader);
+  }
+  std::vector<bool> outside(nodes_.size());
+  for (const std::size_t place : order) {
+    const std::uint64_t how = random.below(5);
+    if (outside[place]) continue;
+    outside[place] = true;
+    if (suffice(outside)) {
+      freeze_outsider(place, how);
+    } else {
+      outside[place] = false;
+    }
+  }
+  const Nanos e = in_nanos(knobs_.core.election_min);
+  const bool stalled = (knobs_.features & (kFrozenDisk | kSlowDisk)) != 0;
+  const Nanos slack = 4 * knobs_.sync_time + 8 * knobs_.delay_between + 5 * kSecond +
+                      (stalled ? in_nanos(knobs_.core.disk_clean) : 0);
+  const Nanos begin = now_;
+  const auto led = [&] {
+    const auto leader = oracle_.leader();
+    return leader && !outside[*leader];
+  };
+  if (!led() && !run_until(begin + 10 * e + slack, led)) {
+    broken("L1", "no leader among a healthy majority within 10 E");
+  }
+  // What outsiders answer is not meant.
+  const std::uint64_t written = history_.writes();
+  const auto wrote = [&] { return history_.writes() > written + 5; };
+  if (!run_until(begin + 12 * e + slack + 5 * kSecond, wrote)) {
+    broken("L2", "a healthy majority commits no write within 12 E");
+  }
+  heal_everything();
 }
 
 void World::check_progress() {

@@ -6,7 +6,7 @@ namespace {
 // In the order of Mark.
 constexpr const char* kNames[] = {
     "election-won",
-    "election-in-new-term-after-crash",
+    "vote-after-crash-in-same-term",
     "split-vote",
     "vote-refused",
     "pre-vote-refused",

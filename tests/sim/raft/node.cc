@@ -43,7 +43,11 @@ void Node::schedule(Nanos delay, EventKind kind, std::uint64_t argument) {
 void Node::start() {
   ++life_;
   paused_until_ = 0;
+  transfers_asked_ = 0;
   world_.oracle().on_start(place_);
+  if (world_.now() - crashed_at_ < world_.knobs().core.election_min.count()) {
+    world_.marks().hit(Mark::FollowerRestartInsidePromise);
+  }
   CoreConfig config = world_.knobs().core;
   config.self = id();
   config.incarnation = disk_.raise_incarnation();
@@ -75,14 +79,28 @@ void Node::start() {
 
 void Node::crash(bool power) {
   if (disk_.writing()) world_.marks().hit(Mark::KilledWhileWriting);
+  const bool follows = soft_.role == Role::Follower && soft_.leader != NodeId{};
+  crashed_at_ = follows ? world_.now() : -kNever / 2;
   process_.reset();
   ++life_;
   paused_until_ = 0;
   fail_write_ = false;
   world_.oracle().on_crash(place_);
   const Index before = disk_.log().last();
+  const HardState hard = disk_.hard();
+  const bool hard_under_way = disk_.writing() && !disk_.hard_state_synced();
+  if (disk_.installing()) world_.marks().hit(Mark::InstallInterrupted);
   disk_.crash(power, random_, *this);
+  if (hard_under_way && disk_.hard() == hard) world_.marks().hit(Mark::HardStateLost);
   world_.marks().hit(disk_.log().last() == before ? Mark::UnsyncedLost : Mark::UnsyncedKept);
+}
+
+void Node::lose_tail(std::uint64_t entries) {
+  const std::optional<LogPosition> lost = disk_.lose_tail(entries);
+  if (!lost) return;
+  world_.marks().hit(Mark::AcknowledgedLost);
+  world_.oracle().on_loss(place_);
+  if (world_.tracing()) world_.trace("lost up to " + std::to_string(lost->index.value));
 }
 
 void Node::calm_down() {
@@ -153,6 +171,10 @@ void Node::step() {
     world_.trace("n" + std::to_string(place_ + 1) + " " + kRoles[static_cast<int>(out.soft.role)] +
                  " in term " + std::to_string(out.soft.term.value));
   }
+  if (soft_.role == Role::Leader && out.soft.role != Role::Leader && soft_.term == out.soft.term &&
+      frozen_until_ > world_.now()) {
+    world_.marks().hit(Mark::DiskStalledStepDown);
+  }
   soft_ = out.soft;
   set_timer(out.wake_at);
   perform(out);
@@ -180,14 +202,23 @@ void Node::timer() {
 void Node::perform(DriverOutput& out) {
   submit_writes(out);
   if (out.apply) submit_apply(std::move(*out.apply));
-  for (Message& message : out.send) world_.send(place_, std::move(message));
+  for (Message& message : out.send) {
+    if (transfers_asked_ == 0 && std::holds_alternative<TimeoutNow>(message.body) &&
+        frozen_until_ <= world_.now() && slow_ == 0) {
+      world_.marks().hit(Mark::Rebalanced);
+    }
+    world_.send(place_, std::move(message));
+  }
   for (FetchLog& request : out.fetch) process_->to_fetch.push_back(std::move(request));
   if (!process_->to_fetch.empty() && !process_->fetch_due) {
     process_->fetch_due = true;
     schedule(world_.knobs().write_time, EventKind::Fetch);
   }
   if (out.make_snapshot) make_snapshot();
-  if (out.drop_snapshot) process_->fetching.reset();
+  if (out.drop_snapshot) {
+    if (process_->fetching) world_.marks().hit(Mark::SnapshotOvertaken);
+    process_->fetching.reset();
+  }
   if (out.fetch_snapshot) {
     process_->fetching = *out.fetch_snapshot;
     fetch_snapshot();
@@ -222,12 +253,21 @@ void Node::change(ConfigChange change, std::function<void(Result<void>)> done) {
 }
 
 void Node::transfer(NodeId to, std::function<void(Result<void>)> done) {
-  process_->input.transfers.push_back({to, std::move(done)});
+  ++transfers_asked_;
+  process_->input.transfers.push_back({to, [this, done = std::move(done)](Result<void> result) {
+                                         --transfers_asked_;
+                                         done(std::move(result));
+                                       }});
   wake();
 }
 
 std::optional<Index> Node::read_by_lease() {
-  if (clock_.at(world_.now()) >= soft_.readable_until) return std::nullopt;
+  const Instant now = clock_.at(world_.now());
+  if (now >= soft_.readable_until) return std::nullopt;
+  if (soft_.readable_until != Instant::max() &&
+      soft_.readable_until - now < world_.knobs().core.election_min / 10) {
+    world_.marks().hit(Mark::ReadByLeaseNearExpiry);
+  }
   return process_->applied;
 }
 

@@ -42,6 +42,11 @@ class Node final : public Disk::Watcher {
   void fail_next_write() { fail_write_ = true; }
   void set_slow(Nanos extra) { slow_ = extra; }
   void calm_down();
+  // Its disk, of a node that is down, loses so many entries that were durable, or as many as the
+  // state does not hold.
+  void lose_tail(std::uint64_t entries);
+  // A snapshot for an operator.
+  void make_backup();
 
   // What other threads and machines leave for the raft thread.
   void receive(Message message);
@@ -76,7 +81,8 @@ class Node final : public Disk::Watcher {
     bool fetch_due = false;
     std::optional<FetchSnapshot> fetching;
     bool fetch_running = false;
-    MachineState copied;            // when a snapshot was asked for
+    MachineState copied;  // when a snapshot was asked for
+    MachineState backup;
     std::uint64_t pieces_here = 0;  // fetched in this life
   };
 
@@ -97,6 +103,7 @@ class Node final : public Disk::Watcher {
   void fetch_snapshot();
   void snapshot(std::uint64_t what);
   void snapshot_made();
+  void backup_made();
   void snapshot_piece();
   void finish_fetch(const StoredSnapshot* fetched);
   void progressed(Index applied, Index durable, bool flushed);
@@ -114,6 +121,8 @@ class Node final : public Disk::Watcher {
   Nanos paused_until_ = 0;
   Nanos frozen_until_ = 0;
   Nanos slow_ = 0;
+  Nanos crashed_at_ = -kNever / 2;  // as a follower
+  unsigned transfers_asked_ = 0;
   bool fail_write_ = false;
   std::uint64_t write_step_ = 0;  // of the running write; an event of an earlier one is void
   std::unique_ptr<Process> process_;

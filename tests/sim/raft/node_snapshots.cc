@@ -15,6 +15,23 @@ void Node::make_snapshot() {
   schedule(kMilli * static_cast<Nanos>(1 + random_.below(50)), EventKind::Snapshot, 1);
 }
 
+void Node::make_backup() {
+  process_->backup = process_->machine.state();
+  schedule(kMilli * static_cast<Nanos>(1 + random_.below(50)), EventKind::Snapshot, 3);
+}
+
+void Node::backup_made() {
+  Process& process = *process_;
+  const Index now = process.machine.applied();
+  const MachineState& state = mutated(Mutation::M24) ? process.backup : process.machine.state();
+  if (now == Index{} || disk_.log().term_at(now) == Term{}) return;
+  StoredSnapshot made;
+  made.meta.index = now;
+  made.meta.term = disk_.log().term_at(now);
+  made.state = std::make_shared<const MachineState>(state);
+  world_.oracle().check_snapshot(made);
+}
+
 void Node::fetch_snapshot() {
   if (process_->fetch_running) return;
   process_->fetch_running = true;
@@ -22,6 +39,7 @@ void Node::fetch_snapshot() {
 }
 
 void Node::snapshot(std::uint64_t what) {
+  if (what == 3) return backup_made();
   what == 1 ? snapshot_made() : snapshot_piece();
 }
 

@@ -44,13 +44,15 @@ void Oracle::on_start(std::size_t place) {
   const Index before = node.applied;
   const Index kept = node.durable_applied;
   const Clock& clock = *node.clock;
+  const bool lost = node.lost;
   node = {};
+  node.lost = lost;
   node.disk = &disk;
   node.clock = &clock;
   node.alive = true;
   node.log = disk.log();
   node.log.forget_writes();
-  node.hard = disk.hard();
+  node.hard = node.at_start = disk.hard();
   const Index applied = disk.durable_state().applied;
   if (applied < kept) broken("I9", name(place) + ": durable state fell while it was dead");
   CHECK(applied <= std::max(before, applied));
@@ -66,6 +68,14 @@ void Oracle::on_crash(std::size_t place) {
   node.alive = false;
   node.role = Role::Follower;
   node.lease = 0;
+}
+
+void Oracle::on_loss(std::size_t place) {
+  nodes_[place].lost = true;
+}
+
+bool Oracle::damaged() const {
+  return std::ranges::any_of(nodes_, &Node::lost);
 }
 
 std::optional<std::size_t> Oracle::leader() const {
@@ -104,6 +114,7 @@ void Oracle::note_chain(const Held& held) {
 
 void Oracle::on_role(Nanos now, std::size_t place, const SoftState& soft) {
   Node& node = nodes_[place];
+  now_ = now;
   if (soft.role == Role::Leader && (node.role != Role::Leader || node.role_term != soft.term)) {
     Reign& at = reign(soft.term);
     if (at.leader != NodeId{}) {
@@ -117,6 +128,9 @@ void Oracle::on_role(Nanos now, std::size_t place, const SoftState& soft) {
     marks_.hit(Mark::ElectionWon);
     node.role = soft.role;
     node.role_term = soft.term;
+    if (at.configuration->is_joint()) marks_.hit(Mark::JointInherited);
+    const Member* self = at.configuration->find(NodeId(place + 1));
+    if (self != nullptr && self->priority == 0) marks_.hit(Mark::PriorityZeroLeads);
     check_leader(place, soft.term);
     evaluate(now, soft.term);
   } else if (node.role == Role::Leader && soft.role != Role::Leader) {
@@ -127,8 +141,18 @@ void Oracle::on_role(Nanos now, std::size_t place, const SoftState& soft) {
 }
 
 // I5: whatever an earlier leader committed is in the log of a new one.
-void Oracle::check_leader(std::size_t place, Term term) const {
+void Oracle::check_leader(std::size_t place, Term term) {
   const Node& node = nodes_[place];
+  // Figure 8: an old entry on a majority is not committed by being there.
+  const std::uint64_t tail = node.log.last() > committed() ? node.log.chain_at(node.log.last()) : 0;
+  const auto holds = [&](NodeId id) {
+    const LogImage& log = nodes_[id.value - 1].disk->log();
+    return tail != 0 && log.chain_at(node.log.last()) == tail;
+  };
+  const auto& voters = reign(term).configuration->voters;
+  if (static_cast<std::size_t>(std::ranges::count_if(voters, holds)) > voters.size() / 2) {
+    marks_.hit(Mark::OldTermOnMajority);
+  }
   const auto later = std::ranges::lower_bound(committed_, term, {}, &Committed::by);
   const Index last(static_cast<std::uint64_t>(later - committed_.begin()));
   if (last == Index{} || last <= node.log.base()) return;
@@ -136,7 +160,6 @@ void Oracle::check_leader(std::size_t place, Term term) const {
     broken("I5", name(place) + " leads in term " + std::to_string(term.value) +
                      " without committed entry " + text(last));
   }
-  // Figure 8: an old entry on a majority is not committed by being there.
 }
 
 void Oracle::cut(Node& node, std::size_t place, Index from) {
@@ -151,6 +174,10 @@ void Oracle::cut(Node& node, std::size_t place, Index from) {
   if (node.log.term_at(from) != node.log.last_term()) marks_.hit(Mark::ConflictOverTwoTerms);
   if (node.log.configuration().first >= from && node.log.configuration().second->is_joint()) {
     marks_.hit(Mark::JointTruncated);
+  }
+  node.cut.clear();
+  for (Index i = node.log.last(); i >= from && node.cut.size() < 16; i = i.previous()) {
+    node.cut.emplace_back(i, node.log.chain_at(i));
   }
   node.log.truncate_from(from);
 }
@@ -170,10 +197,15 @@ void Oracle::on_emit(Nanos now, std::size_t place, const PersistBatch& batch) {
     if (batch.install->index > committed()) broken("I16", "a snapshot of uncommitted entries");
     node.installing = batch.install;
   }
+  if (!batch.entries.empty() || batch.truncate_from != Index{}) node.log_changed = now;
   if (batch.truncate_from != Index{}) cut(node, place, batch.truncate_from);
   bool configured = false;
   for (const Entry& entry : batch.entries) {
-    note_chain(node.log.append(entry, batch.id));
+    const Held& held = node.log.append(entry, batch.id);
+    note_chain(held);
+    if (!node.cut.empty() && std::ranges::count(node.cut, std::pair{entry.index, held.chain}) > 0) {
+      marks_.hit(Mark::AppendedTwice);
+    }
     if (entry.type != EntryType::Config) continue;
     configured = true;
     check_configuration(place, entry.index);
@@ -211,6 +243,10 @@ void Oracle::on_durable(Nanos now, std::size_t place, const PersistBatch& batch)
   const Emitted emitted = node.emitted.front();
   node.emitted.pop_front();
   node.durable_write = batch.id;
+  if (batch.end_quarantine && node.lost) {
+    node.lost = false;
+    marks_.hit(Mark::QuarantineEnded);
+  }
   if (emitted.last_term != emitted.term) return;
   Reign& at = reign(emitted.term);
   if (at.accepted[place] >= emitted.last) return;

@@ -31,6 +31,10 @@ class Oracle {
 
   void on_start(std::size_t node);
   void on_crash(std::size_t node);
+  // The disk of a node that is down has lost durable entries.
+  void on_loss(std::size_t node);
+  // Some disk has lost entries and has not been made whole since: no other may be harmed.
+  bool damaged() const;
   // Before the batches of the same step.
   void on_role(Nanos now, std::size_t node, const SoftState& soft);
   void on_emit(Nanos now, std::size_t node, const PersistBatch& batch);
@@ -59,7 +63,18 @@ class Oracle {
     Index last;
     Term last_term;
   };
+  struct Asked {
+    std::uint64_t round = 0;
+    Nanos at = 0;
+    Index last;
+    Term last_term;
+  };
   struct Node {
+    std::deque<Asked> asked;  // its last questions for pre-votes
+    HardState at_start;       // as found on disk
+    Nanos log_changed = 0;
+    bool lost = false;                                 // entries that it had acknowledged
+    std::vector<std::pair<Index, std::uint64_t>> cut;  // in this life, with what they followed
     const Disk* disk = nullptr;
     const Clock* clock = nullptr;
     LogImage log;  // as written by this life
@@ -85,6 +100,7 @@ class Oracle {
     SharedConfiguration configuration;
     std::vector<Index> accepted;  // by node: durable entries of this term
     std::vector<NodeId> granted;  // by node: whom it sent its vote
+    bool split = false;
   };
 
   Reign& reign(Term term);
@@ -93,14 +109,18 @@ class Oracle {
   void finish_install(Node& node);
   void evaluate(Nanos now, Term term);
   void extend(Nanos now, Index upto, Term by);
-  void check_leader(std::size_t place, Term term) const;
+  void check_leader(std::size_t place, Term term);
   void check_lease(Nanos now, std::size_t place, const SoftState& soft);
   void check_configuration(std::size_t place, Index index);
+  void check_vote(std::size_t place, const Message& message, const VoteReply& reply);
+  void check_pre_vote(std::size_t place, const Message& message, const PreVoteReply& reply);
+  void note_split(Term term);
   void check_append_reply(std::size_t place, const Message& message, const AppendReply& reply);
 
   History& history_;
   Marks& marks_;
   bool black_ = false;
+  Nanos now_ = 0;  // of the newest step
   std::vector<Node> nodes_;
   std::vector<Committed> committed_;
   SharedConfiguration committed_configuration_;

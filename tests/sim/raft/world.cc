@@ -1,5 +1,7 @@
 #include "tests/sim/raft/world.h"
 
+#include <algorithm>
+
 #include "base/check.h"
 
 namespace fyr::raft::sim {
@@ -221,6 +223,10 @@ void World::deliver(const Event& event) {
   if (message.from_incarnation < nodes_[from]->disk().incarnation()) {
     marks_.hit(Mark::MessageOfEarlierLife);
   }
+  if (std::holds_alternative<TimeoutNow>(message.body) &&
+      message.term < to.core().view().hard.term) {
+    marks_.hit(Mark::TransferLate);
+  }
   if (tracing()) trace("  recv " + describe(message));
   to.receive(std::move(message));
 }
@@ -282,13 +288,31 @@ void World::pause(std::size_t place, Nanos how_long) {
 }
 
 void World::resume(std::size_t place) {
-  nodes_[place]->resume();
+  Node& node = *nodes_[place];
+  const SoftState& soft = node.soft();
+  if (node.alive() && soft.role == Role::Leader && soft.readable_until != Instant::min() &&
+      soft.readable_until <= node.clock().at(now_)) {
+    marks_.hit(Mark::LeaseRunOutAfterPause);
+  }
+  node.resume();
   std::vector<Event> waited;
   waited.swap(postponed_[place]);
   for (Event& event : waited) {
     event.at = now_;
     queue_.push(event);
   }
+}
+
+bool World::bears_a_loss() const {
+  if (oracle_.committed() <= Index(1)) return false;
+  for (const auto& node : nodes_) {
+    const auto small = [](const auto& at) {
+      return at.second->is_joint() || (at.first != Index{} && at.second->voters.size() < 3);
+    };
+    if (std::ranges::any_of(node->disk().log().configurations(), small)) return false;
+    if (std::ranges::any_of(oracle_.written(node->place()).configurations(), small)) return false;
+  }
+  return true;
 }
 
 void World::trace(const std::string& line) {

@@ -71,6 +71,8 @@ class World {
   enum class Treat { Pass, Drop, Hold };
   void set_filter(std::function<Treat(const Message&)> filter) { filter_ = std::move(filter); }
   void release();
+  // Whether what is committed survives one disk that loses it.
+  bool bears_a_loss() const;
   std::size_t held() const { return held_.size(); }
   // Something that a trace must show and the hash must hold.
   void note(std::size_t node, std::uint64_t fact) { hash_ = mix(hash_, fact * 64 + node); }
@@ -84,7 +86,9 @@ class World {
   void step_one();
   std::uint64_t keep(Message message);
   void heal_everything();
-  void freeze_outsiders();
+  void check_core(Random& random);
+  void freeze_outsider(std::size_t place, std::uint64_t how);
+  bool suffice(const std::vector<bool>& outside) const;
   void check_progress();
 
   WorldOptions options_;
