@@ -31,6 +31,7 @@ server::ServerOptions server_options(const Settings& settings, const Identity& i
   options.leader_priority = settings.leader_priority;
   options.leader_client = server::make_leader_client();
   options.raft_multiplier = settings.raft_multiplier;
+  options.state_check_interval = settings.state_check_interval;
   options.session_ttl_min = settings.session_ttl_min;
   return options;
 }

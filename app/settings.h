@@ -91,6 +91,7 @@ struct Settings {
 
   // Raft and reads
   int raft_multiplier = 1;
+  Duration state_check_interval = std::chrono::seconds(60);
   Duration rpc_hold_timeout = std::chrono::seconds(7);
   Duration default_query_time = std::chrono::seconds(300);
   Duration max_query_time = std::chrono::seconds(600);

@@ -205,6 +205,9 @@ std::vector<Setting> behaviour_settings() {
   return {
       {"performance.raft_multiplier", "", T::Int, "1", 1, 10, false, "scales Raft's timers",
        number(&S::raft_multiplier)},
+      {"state_check_interval", "", T::Duration, "60s", 0, 0, false,
+       "time between comparisons of the servers' states; 0s is none",
+       span_of(&S::state_check_interval)},
       {"performance.rpc_hold_timeout", "", T::Duration, "7s", 0, 0, true,
        "how long a request waits for a leader", span_of(&S::rpc_hold_timeout)},
       accepted("performance.leave_drain_time"),

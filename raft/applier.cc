@@ -4,6 +4,7 @@
 #include <iterator>
 
 #include "base/check.h"
+#include "raft/state_check.h"
 
 namespace fyr::raft {
 namespace {
@@ -32,10 +33,12 @@ bool ApplyTask::merge(ApplyTask& later) {
   return true;
 }
 
-Applier::Applier(StateMachine& machine, Index applied, Fetch fetch, Progress progress)
+Applier::Applier(StateMachine& machine, Index applied, Fetch fetch, Progress progress,
+                 Checks checks)
     : machine_(machine),
       fetch_(std::move(fetch)),
       progress_(std::move(progress)),
+      checks_(std::move(checks)),
       applied_(applied) {}
 
 Result<void> Applier::run(ApplyTask& task) {
@@ -45,6 +48,7 @@ Result<void> Applier::run(ApplyTask& task) {
   if (task.activate) {
     CHECK(task.activate->index > applied_);
     machine_.activate();
+    checked_ = Index{};  // another state's
     applied_ = task.activate->index;
     report(false);
   }
@@ -96,10 +100,29 @@ void Applier::apply(std::vector<Entry>& batch) {
   outcomes_.clear();
   for (Entry& entry : batch) {
     if (entry.type == EntryType::App) apps_.push_back(std::move(entry));
+    if (entry.type == EntryType::Check) check(entry);
   }
-  if (apps_.empty()) return;
-  machine_.apply(apps_, outcomes_);
+  apply_apps();
+}
+
+void Applier::apply_apps() {
+  const std::size_t done = outcomes_.size();
+  if (done == apps_.size()) return;
+  machine_.apply(std::span(apps_).subspan(done), outcomes_);
   CHECK_MSG(outcomes_.size() == apps_.size(), "one outcome for each entry");
+}
+
+void Applier::check(const Entry& entry) {
+  apply_apps();  // everything before it
+  if (!entry.data || entry.data->empty()) {
+    digest_ = machine_.digest();
+    checked_ = entry.index;
+    if (digest_ != 0 && checks_.taken) checks_.taken(checked_, digest_);
+    return;
+  }
+  const auto agreed = decode_agreed(*entry.data);
+  if (!agreed || agreed->check != checked_ || digest_ == 0) return;  // not looked at in this life
+  if (agreed->digest != digest_ && checks_.odd) checks_.odd(checked_);
 }
 
 void Applier::report(bool flushed) {

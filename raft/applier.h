@@ -1,7 +1,8 @@
 // Feeds committed entries to the state machine and answers those who wait for them.
 //
 // A batch is at most 1,000 entries or 4 MiB (raft.md §11). Entries still in memory come with the
-// task, older ones are read from storage. Only application entries reach the machine.
+// task, older ones are read from storage. Application entries reach the machine, and at Check
+// entries it is asked for its digest.
 //
 // Pure apart from what the machine and `fetch` do. Owner: the apply thread.
 #pragma once
@@ -49,7 +50,13 @@ class Applier {
   // before those who wait are answered, and after a flush.
   using Progress = std::function<void(Index applied, Index durable, bool flushed)>;
 
-  Applier(StateMachine& machine, Index applied, Fetch fetch, Progress progress);
+  // What Check entries showed (state_check.h); may be empty.
+  struct Checks {
+    std::function<void(Index check, std::uint64_t digest)> taken;
+    std::function<void(Index check)> odd;  // the majority had something else there
+  };
+
+  Applier(StateMachine& machine, Index applied, Fetch fetch, Progress progress, Checks checks = {});
 
   // Stops at the first entry that cannot be read; everything not answered then ends as
   // CommitUnknown.
@@ -58,16 +65,21 @@ class Applier {
  private:
   Result<std::vector<Entry>> next_batch(ApplyTask& task, Index from);
   void apply(std::vector<Entry>& batch);
+  void apply_apps();
+  void check(const Entry& entry);
   void answer(ApplyTask& task, Index upto);
   void report(bool flushed);
 
   StateMachine& machine_;
   Fetch fetch_;
   Progress progress_;
+  Checks checks_;
   Index applied_;
   Index durable_{};  // as reported last
   std::vector<Entry> apps_;
   std::vector<ApplyOutcome> outcomes_;
+  Index checked_{};  // the last Check entry
+  std::uint64_t digest_ = 0;
   std::size_t waiter_ = 0;  // first one of the task not answered yet
 };
 

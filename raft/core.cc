@@ -201,6 +201,12 @@ void Core::on_digest(Instant now, Index check, std::uint64_t digest) {
   digest_ = digest;
 }
 
+void Core::on_disk_low(Instant now, bool low) {
+  advance(now);
+  disk_.set_low(low);
+  watch_disk();
+}
+
 // ---- outputs ----------------------------------------------------------------------------------
 
 Outputs Core::take() {
@@ -384,7 +390,9 @@ std::vector<PeerStatus> Core::peers() const {
                    .snapshot = peer.state == Progress::State::Snapshot,
                    .quarantined = peer.quarantined,
                    .regressed = peer.regressed,
-                   .disk = peer.disk});
+                   .disk = peer.disk,
+                   .check = peer.check,
+                   .digest = peer.digest});
   }
   return out;
 }

@@ -72,6 +72,8 @@ class Core {
   void on_snapshot(Instant now, SnapshotEvent event);
   void on_link(Instant now, NodeId peer, LinkState state);
   void on_digest(Instant now, Index check, std::uint64_t digest);
+  // There is little room left on our disk, or enough again (raft.md §10).
+  void on_disk_low(Instant now, bool low);
   void change_configuration(Instant now, const ConfigChange& change);
   void transfer(Instant now, const TransferRequest& request);
   // Begins a cluster of these voters, one of them us; ends like a ConfigChange, when it is durable
@@ -308,6 +310,7 @@ class Core {
   Index lease_void_until_{};             // committed: no TimeoutNow can win any more
   Duration rebalance_backoff_{};
   Instant rebalance_after_ = Instant::min();
+  Instant make_room_after_ = Instant::min();  // a disk that is low: the next attempt to hand over
 
   std::deque<WaitingRead> reads_;          // our own, by deadline
   std::deque<WaitingRead> asked_reads_;    // of followers

@@ -1,4 +1,5 @@
-// How long the disk takes over the writes it was given (raft.md §5, "Disk stall").
+// How long the disk takes over the writes it was given (raft.md §5, "Disk stall"), and
+// whether it has room for more (§10).
 //
 // Owner: the core.
 #pragma once
@@ -29,8 +30,11 @@ class DiskWatch {
   }
   DiskState state(Instant now) const {
     if (age(now) > config_.disk_stalled) return DiskState::Stalled;
+    if (low_) return DiskState::Low;
     return age(now) > config_.disk_slow ? DiskState::Slow : DiskState::Good;
   }
+  void set_low(bool low) { low_ = low; }
+  bool is_low() const { return low_; }
   // No stall for long enough to be trusted.
   bool clean(Instant now) const { return !stalled_at_ || now - *stalled_at_ > config_.disk_clean; }
   // When the age of the oldest write exceeds `age`.
@@ -43,6 +47,7 @@ class DiskWatch {
   const CoreConfig& config_;
   std::deque<std::pair<WriteId, Instant>> under_way_;
   std::optional<Instant> stalled_at_;
+  bool low_ = false;
 };
 
 }  // namespace fyr::raft

@@ -43,6 +43,7 @@ void DriverInput::merge(DriverInput& later) {
   written = std::max(written, later.written);
   take_newer(applied, later.applied);
   take_newer(digest, later.digest);
+  take_newer(disk_low, later.disk_low);
 }
 
 DriverOutput Driver::step(Instant now, DriverInput& input) {
@@ -98,6 +99,8 @@ void Driver::feed(Instant now, DriverInput& input) {
   input.snapshots.clear();
   if (input.digest) core_.on_digest(now, input.digest->check, input.digest->digest);
   input.digest.reset();
+  if (input.disk_low) core_.on_disk_low(now, *input.disk_low);
+  input.disk_low.reset();
   for (DriverInput::Read& read : input.reads) {
     const std::uint64_t id = next_id_++;
     reads_.emplace(id, std::move(read.done));

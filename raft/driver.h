@@ -66,6 +66,7 @@ struct DriverInput {
   std::vector<Transfer> transfers;
   std::vector<Found> founds;
   std::optional<Digest> digest;
+  std::optional<bool> disk_low;
 
   // Takes over a later input.
   void merge(DriverInput& later);

@@ -163,6 +163,20 @@ void Inbox::snapshot(SnapshotEvent event) {
   });
 }
 
+void Inbox::digest(Index check, std::uint64_t digest) {
+  add(May::Never, [&]() -> std::optional<Error> {
+    waiting_.digest = DriverInput::Digest{check, digest};
+    return std::nullopt;
+  });
+}
+
+void Inbox::disk_low(bool low) {
+  add(May::Never, [&]() -> std::optional<Error> {
+    waiting_.disk_low = low;
+    return std::nullopt;
+  });
+}
+
 void Inbox::stop() {
   std::unique_lock lock(mutex_);
   stopped_ = true;

@@ -50,6 +50,8 @@ class Inbox {
   bool look_at_applied();
   void fetched(FetchedLog log);
   void snapshot(SnapshotEvent event);
+  void digest(Index check, std::uint64_t digest);
+  void disk_low(bool low);
   void stop();
 
   // The raft thread, which has the turn at first: waits for it, and for something to do. False:

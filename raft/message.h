@@ -41,8 +41,9 @@ struct VoteReply {
   bool granted = false;
 };
 
-// What the sender's disk is like (raft.md §5), said in every reply to a leader.
-enum class DiskState : std::uint8_t { Good = 0, Slow = 1, Stalled = 2 };
+// What the sender's disk is like (raft.md §5, §10), said in every reply to a leader. Low: little
+// room is left.
+enum class DiskState : std::uint8_t { Good = 0, Slow = 1, Stalled = 2, Low = 3 };
 
 struct Append {
   Index prev{};

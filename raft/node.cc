@@ -10,7 +10,9 @@
 
 #include "base/bytes.h"
 #include "base/check.h"
+#include "base/guarded.h"
 #include "base/log.h"
+#include "base/metrics.h"
 #include "base/random.h"
 #include "raft/apply_thread.h"
 #include "raft/driver.h"
@@ -18,6 +20,8 @@
 #include "raft/log_writer.h"
 #include "raft/rocks_storage.h"
 #include "raft/snapshot_keeper.h"
+#include "raft/space_watch.h"
+#include "raft/state_check.h"
 #include "raft/thread_name.h"
 #include "raft/transport.h"
 #include "raft/worker.h"
@@ -26,6 +30,9 @@ namespace fyr::raft {
 namespace {
 
 constexpr Duration kPeersAge = std::chrono::milliseconds(50);
+constexpr Duration kCompareEvery = std::chrono::milliseconds(100);
+constexpr Duration kReportPatience = std::chrono::seconds(5);
+constexpr Duration kHandOverPatience = std::chrono::seconds(2);
 
 CoreConfig core_config(const NodeOptions& options, const RocksStorage& storage) {
   CoreConfig out = options.limits;
@@ -126,6 +133,11 @@ class NodeImpl final : public Node {
   void stop() override;
 
  private:
+  struct OwnCheck {
+    Index check{};
+    std::uint64_t digest = 0;
+    Instant at = Instant::min();
+  };
   Applier make_applier(StateMachine& machine) {
     return Applier(
         machine, Index(applied_.load()),
@@ -135,7 +147,13 @@ class NodeImpl final : public Node {
           step_if(inbox_.look_at_applied());
           applied_.store(applied.value, std::memory_order_release);
           inbox_.applied(applied, durable, flushed);
-        });
+        },
+        {.taken =
+             [this](Index check, std::uint64_t digest) {
+               own_check_.with([&](OwnCheck& own) { own = {check, digest, now()}; });
+               inbox_.digest(check, digest);
+             },
+         .odd = [this, &machine](Index check) { rebuild_state(machine, check); }});
   }
 
   void refuse(std::function<void(Result<Applied>)> done, const Error& error) {
@@ -177,6 +195,9 @@ class NodeImpl final : public Node {
   void publish(const SoftState& soft);
   void publish_members();
   void publish_peers(Instant at);
+  void compare_states(Instant at);
+  void judge_states(Instant at, const OwnCheck& own);
+  void rebuild_state(StateMachine& machine, Index check);
 
   const NodeOptions options_;
   const std::unique_ptr<RocksStorage> storage_;
@@ -187,13 +208,17 @@ class NodeImpl final : public Node {
   Driver driver_;
   SoftState published_;
   Instant peers_published_ = Instant::min();
-  std::vector<Member> addressed_;  // the transport's peers
-  Configuration members_;          // as published
+  Instant check_at_ = Instant::max();    // the next Check entry is due
+  Instant compare_at_ = Instant::min();  // the next look at what the others reported
+  Index judged_{};                       // the last Check entry that was
+  std::vector<Member> addressed_;        // the transport's peers
+  Configuration members_;                // as published
   std::vector<std::pair<ReadDone, Result<Index>>> deferred_reads_;
   std::vector<std::pair<RequestDone, Result<void>>> deferred_requests_;
   // ----
   std::atomic<std::uint64_t> applied_;
   std::atomic<Instant::rep> readable_until_{Instant::min().time_since_epoch().count()};
+  Guarded<OwnCheck> own_check_;
   std::atomic<bool> ended_{false};  // stopped or failed: nothing is served any more
   mutable std::mutex status_mutex_;
   Status status_;                            // guarded by status_mutex_
@@ -204,6 +229,7 @@ class NodeImpl final : public Node {
   std::atomic<std::thread::id> stepping_;  // whose turn it is
   std::mutex stop_mutex_;
   std::unique_ptr<SnapshotKeeper> keeper_;  // outlives the threads that call it
+  std::unique_ptr<SpaceWatch> space_;
   LogWriter writer_;
   ApplyThread apply_;
   Worker log_reader_;
@@ -228,6 +254,8 @@ Result<void> NodeImpl::start(StateMachine& machine) {
   }
   if (options_.transport) start_transport();
   thread_ = std::thread([this] { run(); });
+  space_ =
+      std::make_unique<SpaceWatch>(options_.directory, [this](bool low) { inbox_.disk_low(low); });
   return {};
 }
 
@@ -264,6 +292,7 @@ void NodeImpl::stop() {
   std::lock_guard lock(stop_mutex_);
   inbox_.stop();
   if (thread_.joinable()) thread_.join();
+  if (space_) space_->stop();
   if (options_.transport) options_.transport->stop();
   if (keeper_) keeper_->stop();
   log_reader_.stop();
@@ -324,6 +353,7 @@ void NodeImpl::step(Instant at, Answers answers) {
   perform(out, answers);
   publish_members();
   publish_peers(at);
+  compare_states(at);
   stepping_.store({}, std::memory_order_relaxed);
   inbox_.finish(out.wake_at, driver_.core().wanted_applied(),
                 !deferred_reads_.empty() || !deferred_requests_.empty());
@@ -428,6 +458,67 @@ void NodeImpl::publish_peers(Instant at) {
   auto known = driver_.core().peers();
   std::lock_guard lock(status_mutex_);
   published_peers_ = std::move(known);
+}
+
+// ---- are all states the same? -------------------------------------------------------------
+
+void NodeImpl::compare_states(Instant at) {
+  if (options_.check_interval <= Duration::zero()) return;
+  const bool leads = published_.role == Role::Leader && members_.members.size() > 2;
+  if (!leads) {
+    check_at_ = Instant::max();
+    return;
+  }
+  if (at < compare_at_) return;
+  compare_at_ = at + kCompareEvery;
+  if (check_at_ == Instant::max()) check_at_ = at + options_.check_interval;
+  if (check_at_ <= at) {
+    check_at_ = at + options_.check_interval;
+    DriverInput::Propose check{std::make_shared<const std::string>(), [](const Result<Applied>&) {},
+                               EntryType::Check};
+    inbox_.propose(check);
+  }
+  const OwnCheck own = own_check_.with([](const OwnCheck& value) { return value; });
+  if (own.check != Index{} && own.check != judged_) judge_states(at, own);
+}
+
+// When everybody who is there has reported, or has had time to.
+void NodeImpl::judge_states(Instant at, const OwnCheck& own) {
+  static metrics::Counter& checks = metrics::counter("fyr.raft.digest_checks");
+  static metrics::Counter& mismatches = metrics::counter("fyr.raft.digest_mismatch");
+  std::vector<StateDigest> reports{{self_, own.digest}};
+  for (const PeerStatus& peer : driver_.core().peers()) {
+    if (peer.check == own.check) reports.push_back({peer.id, peer.digest});
+  }
+  if (reports.size() < members_.members.size() && at < own.at + kReportPatience) return;
+  judged_ = own.check;
+  checks.add();
+  const StateVerdict verdict = judge(reports);
+  if (!verdict.differ) return;
+  mismatches.add();
+  if (!verdict.agreed) {
+    log::error("raft", "states differ at index {}, and no majority agrees", own.check.value);
+    return;
+  }
+  for (const NodeId id : verdict.odd) {
+    const Member* member = members_.find(id);
+    log::error("raft", "the state of {} differs from the others' at index {}: it is made anew",
+               member != nullptr ? member->name : to_text(id), own.check.value);
+  }
+  DriverInput::Propose agreed{
+      std::make_shared<const std::string>(encode(AgreedDigest{own.check, *verdict.agreed})),
+      [](const Result<Applied>&) {}, EntryType::Check};
+  inbox_.propose(agreed);
+}
+
+// On a thread that may block; the machine ends the process.
+void NodeImpl::rebuild_state(StateMachine& machine, Index check) {
+  keeper_->worker().post([this, &machine, check] {
+    if (auto done = hand_over_leadership(*this, kHandOverPatience); !done) {
+      log::warn("raft", "{}", done.error().message);
+    }
+    machine.distrust("the state differs from the others' at index " + std::to_string(check.value));
+  });
 }
 
 }  // namespace

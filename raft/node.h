@@ -67,6 +67,11 @@ class StateMachine {
     return fail(ErrorCode::Unsupported, directory.string() + ": this state has no snapshots");
   }
   virtual void drop_prepared() {}
+  // Of the state as it is: equal states have equal ones, on every server. Apply thread; 0: none.
+  virtual std::uint64_t digest() const { return 0; }
+  // Most others had another state at the same index: this one must not be used again, but made anew
+  // at the next start. Ends the process; any thread but the apply thread.
+  virtual void distrust(const std::string& why) { (void)why; }
   // The prepared state, installed durably by now, becomes the live one. Apply thread.
   virtual void activate() {}
 };
@@ -95,6 +100,7 @@ struct NodeOptions {
   Duration heartbeat = std::chrono::milliseconds(100);
   CoreConfig limits{};     // the rest; self, incarnation and the two above are not looked at
   std::uint64_t seed = 0;  // 0: one from the system
+  Duration check_interval = std::chrono::seconds(60);  // of comparing states; 0: never
   // To the other nodes; null: there are none, ever. The node starts and stops it.
   std::shared_ptr<Transport> transport{};
   // In the node's order, also before open() has returned; not called for a change back to what it

@@ -177,6 +177,8 @@ struct PeerStatus {
   bool quarantined = false;
   bool regressed = false;  // lost entries it had acknowledged, and did not notice: not counted
   DiskState disk = DiskState::Good;
+  Index check{};  // the Check entry at which its state was looked at last; 0: none yet
+  std::uint64_t digest = 0;
 };
 
 // Facts for status and metrics; nothing here has to be durable.

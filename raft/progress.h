@@ -42,6 +42,8 @@ struct Progress {
   Instant acked_sent = Instant::min();  // when that round left
   std::uint64_t incarnation = 0;        // of its last reply
   DiskState disk = DiskState::Good;
+  Index check{};  // see PeerStatus
+  std::uint64_t digest = 0;
   bool quarantined = false;
   bool regressed = false;               // see PeerStatus
   Instant stalled_at = Instant::min();  // its disk, last

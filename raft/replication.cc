@@ -48,6 +48,10 @@ std::optional<Error> Core::refusal(const Proposal& proposal) const {
                   commit_.value - applied_.value > config_.max_apply_lag)) {
     return fail(ErrorCode::ResourceExhausted, "too many writes are under way");
   }
+  if (!always && disk_.is_low()) {
+    return fail(ErrorCode::ResourceExhausted,
+                "disk_low: there is little room left on the leader's disk");
+  }
   return std::nullopt;
 }
 
@@ -313,6 +317,8 @@ void Core::handle(const Message& message, const HeartbeatReply& body) {
   Progress* known = replying_peer(message);
   if (known == nullptr) return;
   heard(*known, message, body.round, body.durable_last, body.disk, body.quarantined);
+  known->check = body.check;
+  known->digest = body.digest;
   rearm(*known, body.round);
 }
 

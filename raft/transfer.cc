@@ -24,6 +24,10 @@ std::optional<Error> Core::refuse_target(NodeId to) const {
       (known->stalled_at != Instant::min() && known->stalled_at + config_.disk_clean > now_)) {
     return fail(ErrorCode::Unavailable, "transfer: the disk of " + name + " stalls");
   }
+  if (known->disk == DiskState::Low) {
+    return fail(ErrorCode::Unavailable,
+                "transfer: there is little room left on the disk of " + name);
+  }
   if (known->contact + config_.election_min <= now_) {
     return fail(ErrorCode::Unavailable, "transfer: " + name + " does not answer");
   }
@@ -148,6 +152,10 @@ void Core::watch_disk() {
   if (disk_.age(now_) > config_.disk_given_up) {
     step_down(hard_.term);
   } else if (disk_.state(now_) == DiskState::Stalled && !transfer_) {
+    if (const auto to = best_target(false)) begin_transfer(*to, 0, false);
+  } else if (disk_.is_low() && !transfer_ && now_ >= make_room_after_ && leads_with_commit()) {
+    // Without anybody better it stays, and refuses what would need room.
+    make_room_after_ = now_ + 5 * config_.election_min;
     if (const auto to = best_target(false)) begin_transfer(*to, 0, false);
   }
 }

@@ -240,7 +240,8 @@ std::shared_ptr<const std::string> take_data(pb::RaftFrame& frame, int at) {
 
 DiskState disk_state(std::uint32_t value) {
   // One that is not known yet is bad news.
-  return value <= 1 ? static_cast<DiskState>(value) : DiskState::Stalled;
+  return value == 0 || value == 1 || value == 3 ? static_cast<DiskState>(value)
+                                                : DiskState::Stalled;
 }
 
 Result<Append> read_append(const pb::RaftAppend& in, pb::RaftFrame& frame, int& next_data) {

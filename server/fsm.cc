@@ -14,6 +14,11 @@ namespace fyr::server {
 
 namespace {
 
+namespace fs = std::filesystem;
+
+// Beside the generations: the current one must not be used again.
+constexpr char kDistrusted[] = "distrusted";
+
 // Commands applied under one hold of the lock: readers wait for at most this many.
 constexpr std::size_t kGroup = 32;
 
@@ -82,6 +87,7 @@ Result<std::unique_ptr<Fsm>> Fsm::open(const std::filesystem::path& raft_directo
   const auto generation = self->generations_.current();
   if (!generation) return generation.error();
   if (auto removed = self->generations_.remove_others(); !removed) return removed.error();
+  if (auto left = self->leave_distrusted(raft_directory, *generation); !left) return left.error();
   auto loaded = self->load(*generation);
   if (!loaded && loaded.error().code == ErrorCode::Corrupt && has_others(raft_directory)) {
     log::error("state", "set aside, to be made again from the log or a snapshot: {}",
@@ -92,6 +98,33 @@ Result<std::unique_ptr<Fsm>> Fsm::open(const std::filesystem::path& raft_directo
   }
   if (!loaded) return loaded.error();
   return self;
+}
+
+// What distrust() said in an earlier life. A sole server has nobody to get another state from.
+Result<void> Fsm::leave_distrusted(const fs::path& raft_directory, std::uint64_t generation) {
+  const fs::path state = generations_.path_of(generation);
+  const fs::path note = state.parent_path() / kDistrusted;
+  std::error_code error;
+  if (!fs::exists(note, error)) return {};
+  if (fs::exists(state, error) && has_others(raft_directory)) {
+    log::error("state", "{}: set aside, to be made again from the log or a snapshot",
+               state.string());
+    if (auto moved = set_aside(state); !moved) return moved;
+  }
+  if (auto removed = io::remove_file(note); !removed) return removed;
+  return io::sync_directory(note.parent_path());
+}
+
+std::uint64_t Fsm::digest() const {
+  return state_.read([](const StateStore& store) { return store.digest(); });
+}
+
+void Fsm::distrust(const std::string& why) {
+  const auto current = generations_.current();
+  if (!current) stop_process(current.error());
+  const fs::path note = generations_.path_of(*current).parent_path() / kDistrusted;
+  if (auto noted = io::write_file_atomically(note, why + "\n"); !noted) stop_process(noted.error());
+  stop_process(fail(ErrorCode::Corrupt, why + "; it is made anew at the next start"));
 }
 
 Result<void> Fsm::load(std::uint64_t generation) {

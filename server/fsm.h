@@ -42,6 +42,8 @@ class Fsm final : public raft::StateMachine {
   Result<raft::LogPosition> prepare(const std::filesystem::path& directory) override;
   void drop_prepared() override;
   void activate() override;
+  std::uint64_t digest() const override;
+  void distrust(const std::string& why) override;
 
   const SharedGuarded<StateStore>& state() const { return state_; }
   // Called on the apply thread after each batch with its last index; set before the first one.
@@ -61,6 +63,8 @@ class Fsm final : public raft::StateMachine {
   Fsm(const std::filesystem::path& raft_directory, Publisher& publisher)
       : generations_(raft_directory), publisher_(publisher) {}
   Result<void> load(std::uint64_t generation);
+  Result<void> leave_distrusted(const std::filesystem::path& raft_directory,
+                                std::uint64_t generation);
   void apply_group(std::span<const raft::Entry> entries, std::span<pb::Command> commands,
                    std::vector<raft::ApplyOutcome>& outcomes);
 

@@ -246,6 +246,7 @@ Result<std::unique_ptr<Server>> Server::open(ServerOptions options) {
   raft_options.transport = options.transport;
   // Consul's multiplier counts from 5; ours are the times its users get with 1.
   raft_options.election_min *= std::max(1, options.raft_multiplier / 5);
+  raft_options.check_interval = options.state_check_interval;
   raft_options.seed = Random::from_system().next();
   impl.fsm->on_applied([&impl](StateIndex index) { impl.waiters.advance(index); });
   raft_options.on_role_change = [&impl](const raft::Status& status) { impl.role_changed(status); };

@@ -38,6 +38,7 @@ struct ServerOptions {
   Duration session_ttl_min = std::chrono::seconds(10);
   std::string site;
   int leader_priority = 100;
+  Duration state_check_interval = std::chrono::seconds(60);  // of comparing servers' states
   int bootstrap_expect = 0;  // servers that found a cluster together; 0: join one
   // To the other servers; null: there are none.
   std::shared_ptr<LeaderClient> leader_client;

@@ -9,7 +9,9 @@ import threading
 import unittest
 
 from cluster import Cluster
-from harness import BINARY, until
+from harness import BINARY, ROOT, until
+
+CORRUPT = os.path.join(ROOT, "build/release/tests/integration/corrupt_row")
 
 
 def own_rows(server):
@@ -144,6 +146,33 @@ class SnapshotStory(unittest.TestCase):
         old.start(wait=False)
         until(lambda: len(cluster.voters(survivor)) == 2, 40, "a new voter")
         until(lambda: old.get("/v1/kv/kept/d?stale&raw")[2] == b"1", 20, "the state at the new one")
+
+    def test_a_server_whose_state_differs_is_found_and_made_anew(self):
+        cluster = self.cluster({"state_check_interval": "1s"})
+        for number in range(50):
+            cluster.servers[0].put("/v1/kv/kept/%d" % number, "right")
+        for odd in (next(s for s in cluster.servers if s is not cluster.leader()), cluster.leader()):
+            self.assertEqual(odd.terminate(), 1)
+            subprocess.run([CORRUPT, odd.data, "kept/7", "wrong"], check=True)
+            odd.start(wait=False)
+            until(lambda s=odd: s.process.poll() is not None, 40, "the odd one ends")
+            self.assertEqual(odd.process.returncode, 65)
+            self.assertIn("the state differs from the others'", odd.log())
+            odd.start(wait=False)
+            cluster.wait_healthy()
+            until(lambda s=odd: s.put("/v1/kv/last", s.name)[0] == 200, 20, "all of it")
+            rows = [own_rows(server) for server in cluster.servers]
+            self.assertEqual(rows[0], rows[1])
+            self.assertEqual(rows[0], rows[2])
+            self.assertEqual(odd.get("/v1/kv/kept/7?raw&stale")[2], b"right")
+
+        def compared(server):
+            return sum(c["Count"] for c in server.json("/v1/agent/metrics")["Counters"]
+                       if c["Name"] == "fyr.raft.digest_checks")
+        leader = cluster.leader()
+        before = compared(leader)
+        until(lambda: compared(leader) > before + 1, 20, "two more comparisons")
+        self.assertEqual(cluster.alive(), cluster.servers)
 
     def test_a_terminal_shows_how_far_a_long_restore_is(self):
         cluster = self.cluster()

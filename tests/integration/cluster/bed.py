@@ -68,8 +68,14 @@ class Disk:
         command("mount", "-o", "loop", self.image, self.path)
         self.watchdog = None
 
-    def fill(self):
-        """Until there is no block left."""
+    def fill(self, leave_mb=0):
+        """Until there is no block left, or only so much."""
+        if leave_mb:
+            figures = os.statvfs(self.path)
+            with open(self.filler, "wb") as file:
+                os.posix_fallocate(file.fileno(), 0,
+                                   figures.f_bavail * figures.f_frsize - (leave_mb << 20))
+            return
         with open(self.filler, "wb", buffering=0) as file:
             size = 1 << 20
             while size >= 512:

@@ -81,6 +81,30 @@ class Disks(unittest.TestCase):
         print("disk of the leader full for 8 s: longest write outage %.2f s" % gap)
         self.assertLessEqual(gap, allowed(6))
 
+    def test_leader_with_little_room_gives_way_and_nobody_writes_when_all_are_low(self):
+        leader = self.cluster.leader()
+        others = [s for s in self.cluster.servers if s is not leader]
+        writers = self.write_through(others)
+        leader.place.disk.fill(leave_mb=8)
+        until(lambda: self.cluster.leader() is not leader, 10, "another leader")
+        self.goes_on(writers, others, time.monotonic(), 10)
+        self.assertIn("disk_low", leader.log())
+        writers.stop()
+        self.assertEqual(writers.lost(self.cluster.wait_equal()), [])
+        for server in others:
+            server.place.disk.fill(leave_mb=8)
+
+        def refused(server):
+            status, _, body = server.put("/v1/kv/full", "1", timeout=10)
+            return status == 429 and b"disk_low" in body
+        for server in self.cluster.servers:
+            until(lambda s=server: refused(s), 15, server.name + " refuses writes")
+            self.assertEqual(server.get("/v1/kv/bed-ready")[0], 200)  # reads go on
+        for server in self.cluster.servers:
+            server.place.disk.free()
+        self.cluster.wait_writable(20)
+        self.assertTrue(all(server.running() for server in self.cluster.servers))
+
     def test_wiped_follower_is_filled_again(self):
         writers = self.write_through(self.cluster.servers)
         wiped = self.cluster.followers()[0]

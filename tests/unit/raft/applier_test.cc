@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include "raft/state_check.h"
 #include "tests/unit/raft/recording_machine.h"
 
 namespace fyr::raft {
@@ -149,6 +150,58 @@ TEST(ApplyTask, DoesNotMergeWhatWouldChangeItsMeaning) {
   on_disk.range = {Index(5), Index(6)};
   EXPECT_FALSE(later.merge(on_disk)) << "one is in memory, the other is not";
   EXPECT_EQ(later.range.last, Index(4));
+}
+
+// ---- Check entries ----------------------------------------------------------------------------
+
+// Its digest is what it applied so far.
+class CountingMachine final : public RecordingMachine {
+ public:
+  std::uint64_t digest() const override { return 100 + applied().value; }
+};
+
+struct Checked {
+  CountingMachine machine;
+  std::vector<std::pair<Index, std::uint64_t>> taken;
+  std::vector<Index> odd;
+  Applier applier{
+      machine,
+      Index(0),
+      {},
+      [](Index, Index, bool) {},
+      {.taken = [this](Index check, std::uint64_t digest) { taken.emplace_back(check, digest); },
+       .odd = [this](Index check) { odd.push_back(check); }}};
+
+  static Entry check(std::uint64_t index) {
+    return {Term(2), Index(index), EntryType::Check, std::make_shared<const std::string>()};
+  }
+  static Entry agreed(std::uint64_t index, std::uint64_t check, std::uint64_t digest) {
+    return {Term(2), Index(index), EntryType::Check,
+            std::make_shared<const std::string>(encode(AgreedDigest{Index(check), digest}))};
+  }
+  void run(std::vector<Entry> entries) {
+    ApplyTask task;
+    task.range = {entries.front().index, entries.back().index};
+    task.entries = std::move(entries);
+    ASSERT_TRUE(applier.run(task));
+  }
+};
+
+TEST(Applier, TheDigestAtACheckIsThatOfEverythingBeforeItAndNothingBehind) {
+  Checked c;
+  c.run({entry(1), entry(2), Checked::check(3), entry(4), entry(5)});
+  ASSERT_EQ(c.taken.size(), 1u);
+  EXPECT_EQ(c.taken[0], std::make_pair(Index(3), std::uint64_t{102}));
+  EXPECT_EQ(c.machine.applied(), Index(5));
+  EXPECT_EQ(c.machine.batch_sizes(), (std::vector<std::size_t>{2, 2}));
+}
+
+TEST(Applier, WhoHadSomethingElseThanTheMajorityIsTold) {
+  Checked c;
+  c.run({entry(1), Checked::check(2), Checked::agreed(3, 2, 101), Checked::agreed(4, 1, 7)});
+  EXPECT_TRUE(c.odd.empty());
+  c.run({Checked::agreed(5, 2, 102), entry(6)});
+  EXPECT_EQ(c.odd, std::vector<Index>{Index(2)});
 }
 
 }  // namespace

@@ -221,6 +221,52 @@ TEST(RaftTransfer, AFrozenFollowerIsFlaggedAndHarmless) {
   EXPECT_EQ(s.sent_one<HeartbeatReply>()->disk, DiskState::Good);
 }
 
+// ---- disks without room -----------------------------------------------------------------------
+
+TEST(RaftTransfer, ALeaderWithLittleRoomRefusesWritesAndHandsOver) {
+  Solo s;
+  s.lead();
+  s.core().on_disk_low(s.now(), true);
+  s.pass(100);
+  EXPECT_EQ(s.sent_all<TimeoutNow>().size(), 1u);
+}
+
+TEST(RaftTransfer, IfNobodyHasRoomTheLeaderStaysAndRefusesWritesUntilThereIsSome) {
+  Solo s;
+  s.lead();
+  const auto low_echoes = [&] {
+    for (const std::uint64_t id : {2u, 3u}) {
+      HeartbeatReply reply;
+      reply.round = s.round();
+      reply.durable_last = s.view().last;
+      reply.disk = DiskState::Low;
+      s.receive(id, s.term(), reply);
+    }
+  };
+  low_echoes();
+  s.core().on_disk_low(s.now(), true);
+  for (int i = 0; i < 50; ++i) {
+    s.pass(100);
+    low_echoes();
+  }
+  EXPECT_TRUE(s.sent_all<TimeoutNow>().empty());
+  EXPECT_EQ(s.view().role, Role::Leader);
+  const auto refused = s.propose();
+  ASSERT_TRUE(refused.refused);
+  EXPECT_EQ(refused.refused->code, ErrorCode::ResourceExhausted);
+  EXPECT_NE(refused.refused->message.find("disk_low"), std::string::npos);
+  EXPECT_FALSE(s.propose("", EntryType::Check).refused);
+  s.core().on_disk_low(s.now(), false);
+  EXPECT_FALSE(s.propose().refused);
+}
+
+TEST(RaftTransfer, AFollowerWithLittleRoomSaysSo) {
+  Solo s;
+  s.core().on_disk_low(s.now(), true);
+  s.heartbeat(2, 1);
+  EXPECT_EQ(s.sent_one<HeartbeatReply>()->disk, DiskState::Low);
+}
+
 // ---- preferred leaders ------------------------------------------------------------------------
 
 Configuration prefer_two(std::uint8_t own = 50) {

@@ -11,6 +11,7 @@
 #include <fstream>
 #include <thread>
 
+#include "raft/members_file.h"
 #include "raft/state_generations.h"
 #include "tests/unit/server/temporary_folder.h"
 #include "tests/unit/state/fixture.h"
@@ -194,6 +195,29 @@ TEST_F(FsmTest, ADamagedDatabaseIsRefusedWithItsPath) {
   ASSERT_FALSE(opened);
   EXPECT_EQ(opened.error().code, ErrorCode::Corrupt);
   EXPECT_NE(opened.error().message.find(folder_.path().string()), std::string::npos);
+}
+
+TEST_F(FsmTest, ADistrustedStateIsSetAsideAtTheNextStartIfThereAreOthers) {
+  for (const bool others : {false, true}) {
+    raft::Configuration members;
+    for (std::uint64_t id = 1; id <= (others ? 3u : 1u); ++id) {
+      raft::Member member;
+      member.id = raft::NodeId(id);
+      members.voters.push_back(member.id);
+      members.members.push_back(member);
+    }
+    ASSERT_TRUE(raft::write_members(folder_.path() / "members", members));
+    open();
+    if (fsm_->applied() == raft::Index(0)) apply({entry(5, kv_set("a", "1"))});
+    fsm_->flush();
+    EXPECT_EXIT(fsm_->distrust("it differs"), testing::ExitedWithCode(65), "");
+    open();
+    EXPECT_EQ(value("a"), others ? "(absent)" : "1");
+    EXPECT_EQ(fsm_->applied(), raft::Index(others ? 0 : 5));
+  }
+  apply({entry(5, kv_set("a", "2"))});
+  open();
+  EXPECT_EQ(value("a"), "2") << "set aside once";
 }
 
 TEST_F(FsmTest, TheSameFolderIsNotOpenedTwice) {
