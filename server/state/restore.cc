@@ -4,7 +4,7 @@
 // another time or another cluster, and a client that waits or compares must never see one again
 // that it knows with other content. What was left empty has that index, too (Tables::restored).
 #include <algorithm>
-#include <array>
+#include <map>
 #include <set>
 
 #include "base/bytes.h"
@@ -131,9 +131,11 @@ Result<StateStore> restored_state(std::string_view bytes, StateIndex index) {
 namespace {
 
 // Of each table that a restore brings back whole: how many rows, and the sum of their hashes.
-struct TableSums {
-  std::array<std::uint64_t, 9> count{}, sum{};
+struct TableSum {
+  std::uint64_t count = 0, sum = 0;
+  bool operator==(const TableSum&) const = default;
 };
+using TableSums = std::map<Table, TableSum>;
 
 Result<TableSums> sums_of(const std::vector<StoredRow>& rows, StateIndex index) {
   TableSums out;
@@ -141,9 +143,9 @@ Result<TableSums> sums_of(const std::vector<StoredRow>& rows, StateIndex index) 
     if (row.table == Table::Staged || row.table == Table::Meta) continue;
     const auto value = renumbered(row.table, row.value(), index);
     if (!value) return value.error();
-    const auto at = static_cast<std::size_t>(row.table);
-    ++out.count[at];
-    out.sum[at] += row_hash(row.table, row.key, *value);
+    TableSum& sum = out[row.table];
+    ++sum.count;
+    sum.sum += row_hash(row.table, row.key, *value);
   }
   return out;
 }
@@ -154,17 +156,17 @@ Result<void> test_restore(const std::vector<StoredRow>& saved, std::string_view 
                           StateIndex index) {
   const auto restored = restored_state(bytes, index);
   if (!restored) return restored.error();
-  const auto want = sums_of(saved, index), got = sums_of(restored->all_rows(), index);
+  auto want = sums_of(saved, index), got = sums_of(restored->all_rows(), index);
   if (!want) return want.error();
   if (!got) return got.error();
-  for (std::size_t table = 0; table < want->count.size(); ++table) {
-    if (want->count[table] == got->count[table] && want->sum[table] == got->sum[table]) continue;
-    return fail(ErrorCode::Corrupt, "state: table " + std::to_string(table) + " has " +
-                                        std::to_string(got->count[table]) + " rows restored and " +
-                                        std::to_string(want->count[table]) +
-                                        " saved, or they differ");
+  if (*want == *got) return {};
+  std::string text = "state: what was restored is not what was saved:";
+  for (const auto& [table, sum] : *want) {
+    if (sum == (*got)[table]) continue;
+    text += " table " + std::to_string(static_cast<int>(table)) + " has " +
+            std::to_string((*got)[table].count) + " rows of " + std::to_string(sum.count) + ";";
   }
-  return {};
+  return fail(ErrorCode::Corrupt, text);
 }
 
 std::vector<StoredRow> StateStore::all_rows() const {
