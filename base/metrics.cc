@@ -1,5 +1,6 @@
 #include "base/metrics.h"
 
+#include <algorithm>
 #include <map>
 #include <memory>
 
@@ -16,9 +17,11 @@ using Key = std::pair<std::string, Labels>;
 struct Registry {
   std::map<Key, std::unique_ptr<Counter>> counters;
   std::map<Key, std::unique_ptr<Gauge>> gauges;
+  std::map<Key, std::unique_ptr<Sample>> samples;
   Counter refused;        // look-ups that got an overflow series
   Counter spare_counter;  // never shown
   Gauge spare_gauge;
+  Sample spare_sample;
 };
 
 // Lives until the process is gone: threads may bump counters while static objects are destroyed.
@@ -33,7 +36,7 @@ Series& find_or_add(Registry& all, std::map<Key, std::unique_ptr<Series>>& serie
   Key key{std::string(name), labels};
   const auto found = series.find(key);
   if (found != series.end()) return *found->second;
-  if (all.counters.size() + all.gauges.size() >= kMaxSeries) {
+  if (all.counters.size() + all.gauges.size() + all.samples.size() >= kMaxSeries) {
     all.refused.add();
     return spare;
   }
@@ -51,6 +54,35 @@ Counter& counter(std::string_view name, const Labels& labels) {
 Gauge& gauge(std::string_view name, const Labels& labels) {
   return registry().with([&](Registry& all) -> Gauge& {
     return find_or_add(all, all.gauges, all.spare_gauge, name, labels);
+  });
+}
+
+Sample& sample(std::string_view name, const Labels& labels) {
+  return registry().with([&](Registry& all) -> Sample& {
+    return find_or_add(all, all.samples, all.spare_sample, name, labels);
+  });
+}
+
+void Sample::add(double value) {
+  summary_.with([value](Summary& s) {
+    s.min = s.count == 0 ? value : std::min(s.min, value);
+    s.max = s.count == 0 ? value : std::max(s.max, value);
+    ++s.count;
+    s.sum += value;
+    s.square_sum += value * value;
+  });
+}
+
+Summary Sample::read() {
+  return summary_.with([](const Summary& s) { return s; });
+}
+
+std::vector<SampleReading> read_samples() {
+  return registry().with([](Registry& all) {
+    std::vector<SampleReading> out;
+    for (const auto& [key, series] : all.samples)
+      out.push_back({key.first, key.second, series->read()});
+    return out;
   });
 }
 

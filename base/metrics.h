@@ -10,6 +10,8 @@
 #include <utility>
 #include <vector>
 
+#include "base/guarded.h"
+
 namespace fyr::metrics {
 
 using Labels = std::vector<std::pair<std::string, std::string>>;
@@ -32,10 +34,26 @@ class Gauge {
   std::atomic<double> value_{0};
 };
 
+// Of a measured quantity since the start.
+struct Summary {
+  std::uint64_t count = 0;
+  double sum = 0, square_sum = 0, min = 0, max = 0;
+};
+
+class Sample {
+ public:
+  void add(double value);
+  Summary read();
+
+ private:
+  Guarded<Summary> summary_;
+};
+
 // References stay valid for the life of the process. At most 10,000 series; beyond it a shared
 // overflow series is returned and counted.
 Counter& counter(std::string_view name, const Labels& labels = {});
 Gauge& gauge(std::string_view name, const Labels& labels = {});
+Sample& sample(std::string_view name, const Labels& labels = {});
 
 struct Reading {
   std::string name;
@@ -43,6 +61,13 @@ struct Reading {
   bool is_counter = false;
   double value = 0;
 };
-std::vector<Reading> read_all();  // sorted by name, then labels
+std::vector<Reading> read_all();  // sorted by name, then labels; without samples
+
+struct SampleReading {
+  std::string name;
+  Labels labels;
+  Summary summary;
+};
+std::vector<SampleReading> read_samples();  // sorted likewise
 
 }  // namespace fyr::metrics

@@ -2,6 +2,7 @@
 
 #include <iterator>
 
+#include "base/metrics.h"
 #include "raft/thread_name.h"
 
 namespace fyr::raft {
@@ -79,10 +80,15 @@ void LogWriter::run() {
 }
 
 Result<void> LogWriter::perform(Work& work) {
+  static metrics::Sample& fsync = metrics::sample("fyr.raft.fsync_ms");
+  static metrics::Sample& group = metrics::sample("fyr.raft.append_group_size");
   const std::span<const PersistBatch> all(work.batches);
   for (std::size_t begin = 0; begin < all.size();) {
     const std::size_t end = group_end(work.batches, begin);
+    const Instant began = fyr::now();
     if (auto done = storage_.write(all.subspan(begin, end - begin)); !done) return done;
+    fsync.add(std::chrono::duration<double, std::milli>(fyr::now() - began).count());
+    group.add(static_cast<double>(end - begin));
     written_(all[end - 1].id);
     begin = end;
   }

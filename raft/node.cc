@@ -18,6 +18,7 @@
 #include "raft/driver.h"
 #include "raft/inbox.h"
 #include "raft/log_writer.h"
+#include "raft/node_metrics.h"
 #include "raft/rocks_storage.h"
 #include "raft/snapshot_keeper.h"
 #include "raft/space_watch.h"
@@ -208,6 +209,7 @@ class NodeImpl final : public Node {
   Driver driver_;
   SoftState published_;
   Instant peers_published_ = Instant::min();
+  NodeMetrics metrics_;
   Instant check_at_ = Instant::max();    // the next Check entry is due
   Instant compare_at_ = Instant::min();  // the next look at what the others reported
   Index judged_{};                       // the last Check entry that was
@@ -354,6 +356,7 @@ void NodeImpl::step(Instant at, Answers answers) {
   publish_members();
   publish_peers(at);
   compare_states(at);
+  if (metrics_.due(at)) metrics_.show(at, published_, driver_.core().peers());
   stepping_.store({}, std::memory_order_relaxed);
   inbox_.finish(out.wake_at, driver_.core().wanted_applied(),
                 !deferred_reads_.empty() || !deferred_requests_.empty());
@@ -418,6 +421,7 @@ void NodeImpl::publish(const SoftState& soft) {
   readable_until_.store(soft.readable_until.time_since_epoch().count(), std::memory_order_release);
   const bool changed = soft.role != published_.role || soft.term != published_.term ||
                        soft.leader != published_.leader;
+  if (changed) metrics_.changed(published_, soft);
   published_ = soft;
   {
     std::lock_guard lock(status_mutex_);

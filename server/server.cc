@@ -7,6 +7,7 @@
 
 #include "base/io/file.h"
 #include "base/log.h"
+#include "base/metrics.h"
 #include "base/random.h"
 #include "server/applied_waiters.h"
 #include "server/fsm.h"
@@ -130,11 +131,16 @@ struct Server::Impl {
     command.set_stamp_ns(stamp());
     if (writes.fetch_add(1, std::memory_order_relaxed) % kWritesPerTombstoneLook == 0)
       duties->tombstones_changed();
-    node->propose(command.SerializeAsString(),
-                  [done = std::move(done)](Result<raft::Node::Applied> applied) {
-                    if (!applied) return done(to_client(applied.error()));
-                    done(*std::static_pointer_cast<const ApplyResult>(applied->outcome));
-                  });
+    static metrics::Counter& proposed = metrics::counter("consul.raft.apply");
+    static metrics::Sample& commit_time = metrics::sample("consul.raft.commitTime");
+    proposed.add();
+    node->propose(command.SerializeAsString(), [done = std::move(done), began = now()](
+                                                   Result<raft::Node::Applied> applied) {
+      if (applied)
+        commit_time.add(std::chrono::duration<double, std::milli>(now() - began).count());
+      if (!applied) return done(to_client(applied.error()));
+      done(*std::static_pointer_cast<const ApplyResult>(applied->outcome));
+    });
   }
 
   bool may_read_stale() const {

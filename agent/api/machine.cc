@@ -209,6 +209,8 @@ std::string metrics_json(const ApiContext& context) {
   writer.end_array();
   writer.key("Samples").begin_array();
   append_sample(writer, "consul.api.agent_wait_ms", api_wait().read());
+  for (const auto& [name, labels, of] : metrics::read_samples())
+    append_sample(writer, name, {of.count, of.sum, of.square_sum, of.min, of.max});
   writer.end_array();
   writer.end_object();
   return out;

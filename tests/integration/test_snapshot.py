@@ -170,6 +170,12 @@ class SnapshotStory(unittest.TestCase):
             return sum(c["Count"] for c in server.json("/v1/agent/metrics")["Counters"]
                        if c["Name"] == "fyr.raft.digest_checks")
         leader = cluster.leader()
+        shown = leader.json("/v1/agent/metrics")
+        self.assertLessEqual({"consul.raft.commitTime", "consul.raft.leader.lastContact", "fyr.raft.fsync_ms"},
+                             {s["Name"] for s in shown["Samples"] if s["Count"] > 0})
+        gauges = {g["Name"]: g["Value"] for g in shown["Gauges"]}
+        self.assertEqual(gauges["fyr.raft.is_leader"], 1)
+        self.assertGreater(gauges["fyr.raft.commit_index"], 50)
         before = compared(leader)
         until(lambda: compared(leader) > before + 1, 20, "two more comparisons")
         self.assertEqual(cluster.alive(), cluster.servers)

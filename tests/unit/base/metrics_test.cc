@@ -29,6 +29,21 @@ TEST(Metrics, AreReadSortedWithTheirValues) {
   EXPECT_TRUE(at("test.read.b")->is_counter);
 }
 
+TEST(Metrics, ASampleSumsUpWhatItWasGiven) {
+  auto& sample = metrics::sample("test.sample");
+  EXPECT_EQ(&metrics::sample("test.sample"), &sample);
+  for (const double value : {3.0, 1.0, 2.0}) sample.add(value);
+  const auto all = read_samples();
+  const auto found =
+      std::find_if(all.begin(), all.end(), [](const auto& r) { return r.name == "test.sample"; });
+  ASSERT_NE(found, all.end());
+  EXPECT_EQ(found->summary.count, 3u);
+  EXPECT_EQ(found->summary.sum, 6);
+  EXPECT_EQ(found->summary.square_sum, 14);
+  EXPECT_EQ(found->summary.min, 1);
+  EXPECT_EQ(found->summary.max, 3);
+}
+
 // Last in the file: it fills the table.
 TEST(MetricsLimit, SharesOneSeriesBeyondTenThousand) {
   for (int i = 0; i < 10001; ++i) counter("test.many", {{"n", std::to_string(i)}});
