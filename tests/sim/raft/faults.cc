@@ -12,15 +12,23 @@ Faults::Faults(World& world, std::uint64_t seed)
 
 const std::vector<Faults::Kind>& Faults::kinds() {
   static const std::vector<Kind> kKinds = {
-      {kPartition, 4, &Faults::partition},    {kOneWay, 3, &Faults::one_way},
-      {kFlapping, 1, &Faults::flap},          {kKill, 4, &Faults::kill},
-      {kPowerCut, 4, &Faults::power_cut},     {kPause, 3, &Faults::pause},
-      {kSlowDisk, 2, &Faults::slow_disk},     {kFrozenDisk, 2, &Faults::freeze_disk},
-      {kDiskErrors, 1, &Faults::disk_error},  {kNoLease, 1, &Faults::jump_clock},
-      {kTransfer, 3, &Faults::transfer},      {kMembers, 4, &Faults::change_members},
-      {kSnapshots, 3, &Faults::flush},        {kSnapshots, 2, &Faults::operator_snapshot},
-      {kSnapshots, 1, &Faults::bury},         {kDiskLoss, 2, &Faults::lose_tail},
-      {kKill, 1, &Faults::restart_followers},
+      {kPartition, 4, &Faults::partition, "partition"},
+      {kOneWay, 3, &Faults::one_way, "one way"},
+      {kFlapping, 1, &Faults::flap, "flap"},
+      {kKill, 4, &Faults::kill, "kill"},
+      {kPowerCut, 4, &Faults::power_cut, "power cut"},
+      {kPause, 3, &Faults::pause, "pause"},
+      {kSlowDisk, 2, &Faults::slow_disk, "slow disk"},
+      {kFrozenDisk, 2, &Faults::freeze_disk, "freeze disk"},
+      {kDiskErrors, 1, &Faults::disk_error, "disk error"},
+      {kNoLease, 1, &Faults::jump_clock, "jump clock"},
+      {kTransfer, 3, &Faults::transfer, "transfer"},
+      {kMembers, 4, &Faults::change_members, "change members"},
+      {kSnapshots, 3, &Faults::flush, "flush"},
+      {kSnapshots, 2, &Faults::operator_snapshot, "operator snapshot"},
+      {kSnapshots, 1, &Faults::bury, "bury"},
+      {kDiskLoss, 2, &Faults::lose_tail, "lose tail"},
+      {kKill, 1, &Faults::restart_followers, "restart followers"},
   };
   return kKinds;
 }
@@ -49,7 +57,8 @@ void Faults::decide() {
       continue;
     }
     if ((world_.knobs().features & kind.feature) && !suppressed_.contains(number)) {
-      if (world_.tracing()) world_.trace("decision " + std::to_string(number));
+      if (world_.tracing()) world_.trace("decision " + std::to_string(number) + ": " + kind.name);
+      done_.push_back({number, world_.now(), kind.name});
       (this->*kind.act)(random);
     }
     break;

@@ -16,6 +16,13 @@ namespace fyr::raft::sim {
 
 class World;
 
+// One that was carried out.
+struct Decision {
+  std::uint64_t number = 0;
+  Nanos at = 0;
+  const char* what = "";
+};
+
 class Faults {
  public:
   Faults(World& world, std::uint64_t seed);
@@ -26,7 +33,7 @@ class Faults {
   void stop() { stopped_ = true; }
   // Decisions by number that are left out.
   void suppress(std::set<std::uint64_t> numbers) { suppressed_ = std::move(numbers); }
-  std::uint64_t decided() const { return next_; }
+  const std::vector<Decision>& decisions() const { return done_; }
 
  private:
   using Act = void (Faults::*)(Random&);
@@ -34,6 +41,7 @@ class Faults {
     Feature feature;
     unsigned weight;
     Act act;
+    const char* name;
   };
   static const std::vector<Kind>& kinds();
 
@@ -66,6 +74,7 @@ class Faults {
   const std::uint64_t seed_;
   Random times_;
   std::uint64_t next_ = 0;
+  std::vector<Decision> done_;
   std::uint64_t topology_ = 0;  // number of the cut in force
   bool stopped_ = false;
   std::set<std::uint64_t> suppressed_;

@@ -10,7 +10,7 @@ namespace fyr::raft::sim {
 
 enum class Mark : std::uint8_t {
   ElectionWon,
-  VoteAfterCrashInSameTerm,
+  VoteAskedAfterCrashInSameTerm,
   SplitVote,
   VoteRefused,
   PreVoteRefused,

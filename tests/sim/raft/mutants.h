@@ -9,7 +9,8 @@ namespace fyr::raft::sim {
 struct MutantOptions {
   std::uint64_t first_seed = 1;
   std::uint64_t events = 100'000;
-  bool black = false;  // without the rules about messages and configurations
+  bool black = false;   // without the rules about messages and configurations
+  bool shrink = false;  // the seed that shows it
 };
 
 // "M04" or "all": runs seeds until each is caught; prints one line each. False: one was not caught

@@ -175,8 +175,8 @@ void Oracle::cut(Node& node, std::size_t place, Index from) {
   if (node.log.configuration().first >= from && node.log.configuration().second->is_joint()) {
     marks_.hit(Mark::JointTruncated);
   }
-  node.cut.clear();
-  for (Index i = node.log.last(); i >= from && node.cut.size() < 16; i = i.previous()) {
+  if (node.cut.size() > 64) node.cut.clear();
+  for (Index i = from; i <= node.log.last() && i.value < from.value + 16; i = i.next()) {
     node.cut.emplace_back(i, node.log.chain_at(i));
   }
   node.log.truncate_from(from);

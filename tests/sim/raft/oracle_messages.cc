@@ -90,6 +90,9 @@ void Oracle::note_split(Term term) {
 
 void Oracle::check_vote(std::size_t place, const Message& message, const VoteReply& reply) {
   const Node& node = nodes_[place];
+  if (node.at_start.term == message.term && node.at_start.voted_for != NodeId{}) {
+    marks_.hit(Mark::VoteAskedAfterCrashInSameTerm);
+  }
   if (!reply.granted) return marks_.hit(Mark::VoteRefused);
   NodeId& granted = reign(message.term).granted[place];
   if (granted != NodeId{} && granted != message.to) {
@@ -98,9 +101,6 @@ void Oracle::check_vote(std::size_t place, const Message& message, const VoteRep
   }
   granted = message.to;
   note_split(message.term);
-  if (node.at_start == HardState{message.term, message.to}) {
-    marks_.hit(Mark::VoteAfterCrashInSameTerm);
-  }
   if (!node.log.configuration().second->is_voter(NodeId(place + 1))) {
     marks_.hit(Mark::LearnerVoted);
   }

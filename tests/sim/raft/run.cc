@@ -23,6 +23,10 @@ RunResult run_seed(const RunOptions& options) {
   WorldOptions world_options;
   world_options.seed = options.seed;
   world_options.features = options.features;
+  if (options.voters != 0) {
+    world_options.knobs = draw_knobs(options.seed, options.features);
+    world_options.knobs->voters = options.voters;
+  }
   world_options.suppressed = options.suppressed;
   world_options.black = options.black;
   world_options.trace = options.trace;
@@ -42,7 +46,9 @@ RunResult run_seed(const RunOptions& options) {
   out.reads = world.history().reads();
   out.unknowns = world.history().unknowns();
   out.elections = world.oracle().elections();
-  out.decisions = world.faults().decided();
+  out.decisions = world.faults().decisions();
+  out.voters = world.knobs().voters;
+  out.nodes = world.nodes();
   out.time = world.now();
   out.features = world.knobs().features;
   out.marks = world.marks();
@@ -75,6 +81,18 @@ void Totals::add(const RunResult& result) {
   if (result.writes < 50) ++void_runs;
   time += static_cast<double>(result.time) * 1e-9;
   marks.add(result.marks);
+}
+
+void Totals::add(const Totals& other) {
+  seeds += other.seeds;
+  events += other.events;
+  writes += other.writes;
+  reads += other.reads;
+  unknowns += other.unknowns;
+  elections += other.elections;
+  void_runs += other.void_runs;
+  time += other.time;
+  marks.add(other.marks);
 }
 
 std::string Totals::summary(double seconds) const {

@@ -6,12 +6,14 @@
 #include <set>
 #include <string>
 
+#include "tests/sim/raft/faults.h"
 #include "tests/sim/raft/knobs.h"
 #include "tests/sim/raft/marks.h"
 
 namespace fyr::raft::sim {
 
 struct RunOptions {
+  std::size_t voters = 0;  // instead of those of the seed
   std::uint64_t seed = 1;
   std::uint64_t events = 100'000;
   std::uint32_t features = kAllFeatures;
@@ -25,7 +27,9 @@ struct RunResult {
   std::optional<Broken> broken;
   std::uint64_t event = 0;  // at which it was noticed
   std::uint64_t hash = 0;
-  std::uint64_t events = 0, writes = 0, reads = 0, unknowns = 0, elections = 0, decisions = 0;
+  std::uint64_t events = 0, writes = 0, reads = 0, unknowns = 0, elections = 0;
+  std::vector<Decision> decisions;  // those that were carried out
+  std::size_t voters = 0, nodes = 0;
   Nanos time = 0;
   std::uint32_t features = 0;
   std::string states;
@@ -42,6 +46,7 @@ struct Totals {
   double time = 0;              // simulated seconds
   Marks marks;
   void add(const RunResult& result);
+  void add(const Totals& other);
   std::string summary(double seconds) const;
 };
 
