@@ -127,6 +127,7 @@ struct Agent::Impl {
     add_self_routes(router, context);
     add_cluster_routes(router, context);
     add_event_routes(router, context);
+    add_connect_routes(router);
     add_machine_routes(router, context);
   }
 

@@ -45,6 +45,7 @@ void add_maintenance_routes(io::HttpRouter& router, ApiContext& context);
 void add_self_routes(io::HttpRouter& router, ApiContext& context);
 void add_cluster_routes(io::HttpRouter& router, ApiContext& context);
 void add_event_routes(io::HttpRouter& router, ApiContext& context);
+void add_connect_routes(io::HttpRouter& router);
 void add_machine_routes(io::HttpRouter& router, ApiContext& context);
 
 // 200 with an empty body, or the error.

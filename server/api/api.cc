@@ -27,7 +27,9 @@ struct Api::Impl {
     add_snapshot_routes(router, snapshots, schedule);
     add_status_routes(router, context);
     add_txn_routes(router, context);
-    add_unsupported_routes(router, context);
+    add_config_routes(router, context);
+    add_connect_routes(router, context);
+    add_keyring_routes(router, context);
   }
 
   const ApiOptions options;

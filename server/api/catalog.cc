@@ -10,6 +10,7 @@
 #include "server/api/parameters.h"
 #include "server/api/routes.h"
 #include "server/query/connect.h"
+#include "server/query/near.h"
 
 namespace fyr::server {
 namespace {
@@ -37,9 +38,13 @@ void nodes(ApiContext& context, const io::HttpCallPtr& call) {
   if (!selection) return;
   auto plan =
       plan_for(std::move(CacheKey("catalog/nodes").add(selection->key)), {{TopicKind::Nodes, ""}});
-  plan.fetch = [selection = std::move(*selection),
+  const auto near = near_of(context, *call);
+  depend_on_distance(plan, near);
+  plan.fetch = [near, selection = std::move(*selection),
                 datacenter = context.options.datacenter](const StateStore& store) -> Render {
-    return [rows = store.nodes().rows, selection, datacenter] {
+    return [rows = store.nodes().rows, distances = Distances(store, near), selection,
+            datacenter]() mutable {
+      distances.sort(rows, [](const NodeRow& row) { return row->name(); });
       RowList list(selection);
       for (const auto& node : rows) {
         if (!selection.matches_node(*node)) continue;
@@ -127,9 +132,13 @@ void service(ApiContext& context, const io::HttpCallPtr& call) {
   const auto name = to_lower(call->tail());
   auto plan = plan_for(std::move(CacheKey("catalog/service").add(name).add(selection->key)),
                        {{TopicKind::ServiceInstances, name}});
-  plan.fetch = [name, selection = std::move(*selection),
+  const auto near = near_of(context, *call);
+  depend_on_distance(plan, near);
+  plan.fetch = [name, near, selection = std::move(*selection),
                 datacenter = context.options.datacenter](const StateStore& store) -> Render {
-    return [rows = store.service_nodes(name).rows, selection, datacenter] {
+    return [rows = store.service_nodes(name).rows, distances = Distances(store, near), selection,
+            datacenter]() mutable {
+      distances.sort(rows, [](const ServiceNode& row) { return row.node->name(); });
       return render_service_nodes(rows, selection, datacenter);
     };
   };
@@ -145,7 +154,9 @@ void connect(ApiContext& context, const io::HttpCallPtr& call) {
   const auto name = to_lower(call->tail());
   auto plan = plan_for(std::move(CacheKey("catalog/connect").add(name).add(selection->key)),
                        {{TopicKind::Instances, ""}});
-  plan.fetch = [name, selection = std::move(*selection),
+  const auto near = near_of(context, *call);
+  depend_on_distance(plan, near);
+  plan.fetch = [name, near, selection = std::move(*selection),
                 datacenter = context.options.datacenter](const StateStore& store) -> Render {
     std::vector<ServiceNode> rows;
     for (const auto& listed : store.services().rows) {
@@ -153,7 +164,9 @@ void connect(ApiContext& context, const io::HttpCallPtr& call) {
         if (speaks_connect_for(*row.service, name)) rows.push_back(std::move(row));
       }
     }
-    return [rows = std::move(rows), selection, datacenter] {
+    return [rows = std::move(rows), distances = Distances(store, near), selection,
+            datacenter]() mutable {
+      distances.sort(rows, [](const ServiceNode& row) { return row.node->name(); });
       return render_service_nodes(rows, selection, datacenter);
     };
   };

@@ -7,6 +7,7 @@
 #include "server/api/parameters.h"
 #include "server/api/routes.h"
 #include "server/query/connect.h"
+#include "server/query/near.h"
 
 namespace fyr::server {
 namespace {
@@ -76,7 +77,9 @@ void service(ApiContext& context, const io::HttpCallPtr& call, bool connect) {
       std::move(
           CacheKey("health/service").add(connect).add(*passing).add(name).add(selection->key)),
       std::move(topics));
-  plan.fetch = [name, connect, passing = *passing, selection = std::move(*selection),
+  const auto near = near_of(context, *call);
+  depend_on_distance(plan, near);
+  plan.fetch = [name, connect, near, passing = *passing, selection = std::move(*selection),
                 datacenter = context.options.datacenter](const StateStore& store) -> Render {
     std::vector<ServiceHealth> rows;
     if (!connect) rows = store.service_health(name).rows;
@@ -85,7 +88,9 @@ void service(ApiContext& context, const io::HttpCallPtr& call, bool connect) {
         if (speaks_connect_for(*row.service, name)) rows.push_back(std::move(row));
       }
     }
-    return [rows = std::move(rows), selection, passing, datacenter] {
+    return [rows = std::move(rows), distances = Distances(store, near), selection, passing,
+            datacenter]() mutable {
+      distances.sort(rows, [](const ServiceHealth& row) { return row.node->name(); });
       return render_health(rows, selection, passing, datacenter);
     };
   };
@@ -103,14 +108,15 @@ void ingress(ApiContext& context, const io::HttpCallPtr& call) {
 
 // Checks, left out where their node does not have the wanted metadata.
 Render render_checks(const StateStore& store, std::vector<CheckRow> rows,
-                     const RowSelection& selection) {
+                     const RowSelection& selection, const std::string& near) {
   if (!selection.node_meta.empty()) {
     std::erase_if(rows, [&](const CheckRow& row) {
       const auto node = store.node(row->node());
       return !node || !selection.matches_node(*node);
     });
   }
-  return [rows = std::move(rows), selection] {
+  return [rows = std::move(rows), distances = Distances(store, near), selection]() mutable {
+    distances.sort(rows, [](const CheckRow& row) { return row->node(); });
     RowList list(selection);
     for (const auto& row : rows) list.add([&](JsonWriter& out) { encode_check(out, *row); });
     return Rendered::json(list.take());
@@ -123,15 +129,22 @@ struct CheckListing {
   std::string_view missing;
   TopicKind topic;
   bool fold_case;
+  bool sorts;  // by ?near
   Listing<CheckRow> (StateStore::*rows)(std::string_view) const;
 };
 
-constexpr CheckListing kOfNode = {"health/node", "Missing node name", TopicKind::NodeChecks, true,
-                                  &StateStore::node_checks};
-constexpr CheckListing kOfService = {"health/checks", "Missing service name",
-                                     TopicKind::ServiceChecks, true, &StateStore::service_checks};
-constexpr CheckListing kInState = {"health/state", "Missing check state", TopicKind::CheckState,
-                                   false, &StateStore::checks_in_state};
+constexpr CheckListing kOfNode = {
+    "health/node", "Missing node name",     TopicKind::NodeChecks, true,
+    false,         &StateStore::node_checks};
+constexpr CheckListing kOfService = {"health/checks",
+                                     "Missing service name",
+                                     TopicKind::ServiceChecks,
+                                     true,
+                                     true,
+                                     &StateStore::service_checks};
+constexpr CheckListing kInState = {
+    "health/state", "Missing check state",       TopicKind::CheckState, false,
+    true,           &StateStore::checks_in_state};
 
 void checks(ApiContext& context, const io::HttpCallPtr& call, const CheckListing& listing) {
   if (refuse_datacenter(*call, context.options) || refuse_namespace(*call)) return;
@@ -143,9 +156,11 @@ void checks(ApiContext& context, const io::HttpCallPtr& call, const CheckListing
   if (!selection->node_meta.empty()) topics.push_back({TopicKind::Nodes, ""});
   auto plan = plan_for(std::move(CacheKey(listing.family).add(name).add(selection->key)),
                        std::move(topics));
-  plan.fetch = [name, rows = listing.rows,
+  const auto near = listing.sorts ? near_of(context, *call) : std::string();
+  depend_on_distance(plan, near);
+  plan.fetch = [name, near, rows = listing.rows,
                 selection = std::move(*selection)](const StateStore& store) -> Render {
-    return render_checks(store, (store.*rows)(name).rows, selection);
+    return render_checks(store, (store.*rows)(name).rows, selection, near);
   };
   context.reads.serve(call, std::move(plan));
 }

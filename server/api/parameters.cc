@@ -35,6 +35,17 @@ std::string asked_node(const ApiContext& context, const io::HttpCall& call) {
   return given.empty() ? context.server.options().node_name : std::string(given);
 }
 
+std::string near_of(const ApiContext& context, const io::HttpCall& call) {
+  const auto near = call.query().get("near");
+  return near == "_agent" ? asked_node(context, call) : std::string(near);
+}
+
+void depend_on_distance(ReadPlan& plan, const std::string& near) {
+  if (near.empty()) return;
+  plan.key += CacheKey("near").add(to_lower(near)).take();
+  plan.topics.push_back({TopicKind::Coordinates, ""});
+}
+
 bool require_tail(const io::HttpCall& call, std::string_view missing) {
   if (!call.tail().empty()) return true;
   call.text(400, std::string(missing));

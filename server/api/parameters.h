@@ -27,6 +27,11 @@ bool refuse_namespace(const io::HttpCall& call);
 struct ApiContext;
 std::string asked_node(const ApiContext& context, const io::HttpCall& call);
 
+// ?near: the node to sort by, "" for none; "_agent" is the one that was asked.
+std::string near_of(const ApiContext& context, const io::HttpCall& call);
+// The answer depends on where nodes are, too.
+void depend_on_distance(ReadPlan& plan, const std::string& near);
+
 // The decoded path parameter; answers 400 with `missing` and returns false if it is empty.
 bool require_tail(const io::HttpCall& call, std::string_view missing);
 

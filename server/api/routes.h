@@ -24,15 +24,17 @@ void add_catalog_routes(io::HttpRouter& router, ApiContext& context);
 void add_catalog_write_routes(io::HttpRouter& router, ApiContext& context);
 void add_health_routes(io::HttpRouter& router, ApiContext& context);
 void add_internal_ui_routes(io::HttpRouter& router, ApiContext& context);
+void add_keyring_routes(io::HttpRouter& router, ApiContext& context);
 void add_kv_routes(io::HttpRouter& router, ApiContext& context);
 void add_query_routes(io::HttpRouter& router, ApiContext& context);
 void add_session_routes(io::HttpRouter& router, ApiContext& context);
+void add_config_routes(io::HttpRouter& router, ApiContext& context);
+void add_connect_routes(io::HttpRouter& router, ApiContext& context);
 void add_coordinate_routes(io::HttpRouter& router, ApiContext& context);
 void add_operator_routes(io::HttpRouter& router, ApiContext& context);
 void add_snapshot_routes(io::HttpRouter& router, Snapshots& snapshots,
                          const SnapshotSchedule& schedule);
 void add_status_routes(io::HttpRouter& router, ApiContext& context);
 void add_txn_routes(io::HttpRouter& router, ApiContext& context);
-void add_unsupported_routes(io::HttpRouter& router, ApiContext& context);
 
 }  // namespace fyr::server
