@@ -25,6 +25,9 @@ DecodedDefinitions decode_definitions(const Settings& settings, std::vector<std:
     }
   }
   out.proxy.node_name = settings.node_name;
+  if (const auto site = settings.node_meta.find("site"); site != settings.node_meta.end()) {
+    out.proxy.site = site->second;
+  }
   const std::size_t before = errors.size();
   for (const auto& definition : settings.proxies) {
     auto part = proxy::decode_proxy_config(definition.value, definition.where, errors);

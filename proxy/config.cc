@@ -4,116 +4,11 @@
 #include <set>
 #include <string_view>
 
-#include "base/json.h"
 #include "base/net_address.h"
+#include "proxy/config_reader.h"
 
 namespace fyr::proxy {
 namespace {
-
-using Errors = std::vector<std::string>;
-
-// Reads one object field by field so that every error is found, not only the first.
-class Reader {
- public:
-  Reader(const boost::json::value& value, std::string path, Errors& errors)
-      : value_(value), path_(std::move(path)), errors_(errors) {
-    if (!value.is_object()) errors_.push_back(path_ + ": must be an object");
-  }
-  ~Reader() {
-    if (!value_.is_object()) return;
-    for (const auto& [key, unused] : value_.get_object()) {
-      const std::string_view name(key.data(), key.size());
-      if (std::find(known_.begin(), known_.end(), name) == known_.end()) {
-        errors_.push_back(at(name) + ": unknown key");
-      }
-    }
-  }
-  Reader(const Reader&) = delete;
-  Reader& operator=(const Reader&) = delete;
-
-  std::string at(std::string_view name) const { return path_ + "." + std::string(name); }
-  void error(std::string_view name, std::string_view text) {
-    errors_.push_back(at(name) + ": " + std::string(text));
-  }
-
-  const boost::json::value* find(std::string_view name) {
-    known_.emplace_back(name);
-    if (!value_.is_object()) return nullptr;
-    const auto* found = value_.get_object().if_contains(name);
-    return found == nullptr || found->is_null() ? nullptr : found;
-  }
-
-  // False if the field is absent or wrong (then the error is noted).
-  template <class T>
-  bool read(std::string_view name, T& out) {
-    if (find(name) == nullptr) return false;
-    T value = out;
-    ObjectDecoder decoder(value_, path_, UnknownFields::Ignore);
-    decoder.field(name, value);
-    if (auto result = decoder.finish(); !result) {
-      std::string text = result.error().message;
-      if (!text.starts_with(path_)) text = at(name) + ": " + text;
-      errors_.push_back(std::move(text));
-      return false;
-    }
-    out = value;
-    return true;
-  }
-
-  void duration(std::string_view name, Duration& out, bool zero_allowed = false) {
-    Duration value{};
-    if (!read(name, value)) return;
-    if (value < Duration::zero() || (value == Duration::zero() && !zero_allowed)) {
-      error(name, "must be positive");
-    } else if (value > std::chrono::hours(24 * 365)) {
-      error(name, "must be at most 8760h");
-    } else {
-      out = value;
-    }
-  }
-
-  template <class T>
-  void number(std::string_view name, T& out, std::int64_t low, std::int64_t high) {
-    std::int64_t value = 0;
-    if (!read(name, value)) return;
-    if (value < low || value > high) {
-      error(name, "must be between " + std::to_string(low) + " and " + std::to_string(high));
-    } else {
-      out = static_cast<T>(value);
-    }
-  }
-
-  // One of a few words.
-  template <class T>
-  void choice(std::string_view name, T& out,
-              std::initializer_list<std::pair<std::string_view, T>> words) {
-    std::string text;
-    if (!read(name, text)) return;
-    std::string list;
-    for (const auto& [word, value] : words) {
-      if (text == word) {
-        out = value;
-        return;
-      }
-      list += (list.empty() ? "" : ", ") + std::string(word);
-    }
-    error(name, "\"" + text + "\" is not one of " + list);
-  }
-
-  template <class F>
-  void object(std::string_view name, F&& f) {
-    if (const auto* value = find(name)) {
-      Reader reader(*value, at(name), errors_);
-      if (value->is_object()) f(reader);
-    }
-  }
-
- private:
-  const boost::json::value& value_;
-  std::string path_;
-  Errors& errors_;
-  std::vector<std::string> known_;
-};
 
 void read_timeouts(Reader& reader, TimeoutConfig& out) {
   reader.duration("connect", out.connect);
@@ -253,8 +148,7 @@ void read_static_endpoint(const boost::json::value& value, const std::string& pa
 void read_common(Reader& reader, ListenerConfig& out) {
   reader.choice<Protocol>("protocol", out.protocol,
                           {{"http", Protocol::Http}, {"tcp", Protocol::Tcp}});
-  std::string balance = "roundrobin";
-  reader.choice<std::string>("balance", balance, {{"roundrobin", "roundrobin"}});
+  read_choice(reader, out);
   reader.read("only_passing", out.only_passing);
   // A tcp listener is checked by connecting unless told otherwise.
   if (out.protocol == Protocol::Tcp) out.health_check.type = CheckType::Tcp;
@@ -338,6 +232,7 @@ void validate_listener(const ListenerConfig& listener, const std::string& path, 
       listener.timeouts.connect > listener.timeouts.request) {
     error("timeouts.connect", "must not exceed timeouts.request");
   }
+  validate_choice(listener, path, errors);
   if (listener.outlier.base > listener.outlier.max) {
     error("outlier.base", "must not exceed outlier.max");
   }

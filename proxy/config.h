@@ -9,6 +9,7 @@
 #include <boost/json/value.hpp>
 #include <cstddef>
 #include <cstdint>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -20,6 +21,24 @@ namespace fyr::proxy {
 enum class Protocol { Http, Tcp };
 enum class DestinationType { Service, Static };
 enum class CheckType { None, Tcp, Http };
+enum class Balance {
+  RoundRobin,    // smooth, weighted
+  LeastConn,     // (requests or flows in progress + 1) / weight, the least of all
+  LeastRequest,  // the same, the better of two at random
+  Ewma,          // times the recent answer time, the better of two at random
+  Random,        // by weight
+  First,         // the first usable one by tag, then by position
+  RingHash,      // consistent hashing on `hash_on`
+  Maglev,        // the same, from a table
+  Source,        // maglev on the client's address
+};
+enum class HashOn { None, Header, Cookie, Path, SourceIp };
+// What becomes of TCP flows to an endpoint that is lost.
+enum class OnDown {
+  Keep,
+  Reset,  // flows to a dead host; with balance first, to any endpoint that is down or critical
+  Any,    // to any endpoint that is down or critical
+};
 enum class LogTarget { None, Stdout, File };
 
 struct TimeoutConfig {
@@ -91,6 +110,30 @@ struct StaticEndpoint {
   int weight = 1;
 };
 
+// Which endpoints of the service take part; all conditions must hold.
+struct SubsetConfig {
+  std::vector<std::string> tags;
+  std::map<std::string, std::string> meta;
+  std::string filter;  // as in ?filter=; the fields are in subset.h
+};
+
+struct LocalityConfig {
+  std::vector<std::string> order;  // sites; empty: the own one first, then all others
+  bool ignore = false;             // all sites alike
+  double overprovision = 1.4;
+};
+
+struct SlowStartConfig {
+  Duration window = std::chrono::seconds(10);  // 0 = off
+  double aggression = 1;
+  int min_percent = 10;
+};
+
+struct DrainConfig {
+  Duration deadline = std::chrono::seconds(30);
+  OnDown on_down = OnDown::Reset;
+};
+
 struct ListenerConfig {
   std::string name;
   std::string destination_name;
@@ -99,6 +142,16 @@ struct ListenerConfig {
   std::uint16_t local_bind_port = 0;
   bool expose = false;  // needed for an address other machines can reach
   Protocol protocol = Protocol::Http;
+  Balance balance = Balance::RoundRobin;
+  HashOn hash_on = HashOn::None;
+  std::string hash_name;  // of the header or cookie, lower case for a header
+  std::vector<std::string>
+      prefer_tags;  // balance first: who carries the first of these comes first
+  SubsetConfig subset;
+  std::vector<std::string> allowed_sites;  // endpoints elsewhere are never used; empty: no rule
+  LocalityConfig locality;
+  SlowStartConfig slow_start;
+  DrainConfig drain;
   bool only_passing = false;
   TimeoutConfig timeouts;
   RetryConfig retries;
@@ -114,6 +167,7 @@ struct ListenerConfig {
 
 struct ProxyConfig {
   std::string node_name = "fyr";  // pseudonym in Via
+  std::string site;               // of this agent; empty: not known
   std::vector<ListenerConfig> listeners;
 };
 

@@ -37,8 +37,17 @@ std::shared_ptr<Endpoint> make_endpoint(const EndpointMember& member,
     endpoint->resolved = true;
   }
   endpoint->address_text = HostPort{member.info.address, member.info.port}.to_string();
-  endpoint->weight.store(member.weight, std::memory_order_relaxed);
   return endpoint;
+}
+
+void describe(Endpoint& endpoint, const EndpointMember& member) {
+  constexpr auto kRelaxed = std::memory_order_relaxed;
+  const int foreign = member.excluded == "residency" ? kForbiddenTier : kNoTier;
+  endpoint.tier.store(member.foreign() ? foreign : member.tier, kRelaxed);
+  endpoint.rank.store(member.rank, kRelaxed);
+  endpoint.position.store(member.info.position, kRelaxed);
+  endpoint.critical.store(member.info.status == CatalogStatus::Critical, kRelaxed);
+  endpoint.weight.store(member.weight, kRelaxed);
 }
 
 }  // namespace
@@ -51,7 +60,7 @@ ListenerControl::ListenerControl(io::Runtime& runtime, int home, EventLoop& loop
       loop_(loop),
       shared_(std::move(shared)),
       publisher_(std::move(publisher)),
-      set_(EndpointSetConfig{shared_->config.only_passing, std::chrono::seconds(30)}),
+      set_(endpoint_rules(shared_->config, shared_->site)),
       detector_(shared_->config.health_check, shared_->config.outlier, shared_->config.stall,
                 shared_->config.protocol == Protocol::Http, seed),
       departed_detector_(HealthCheckConfig{.type = CheckType::None}, shared_->config.outlier,
@@ -123,8 +132,8 @@ void ListenerControl::members_changed() {
     } else {
       endpoint = make_endpoint(member, address);
     }
-    endpoint->weight.store(member.weight, std::memory_order_relaxed);
-    keys.push_back(member.key);
+    describe(*endpoint, member);
+    if (!member.foreign()) keys.push_back(member.key);
     if (known == endpoints_.end() && !address && !member.info.address.empty()) {
       names.push_back(&member.info);
     }
@@ -169,7 +178,29 @@ void ListenerControl::publish_table() {
   auto table = std::make_shared<EndpointTable>();
   table->version = ++version_;
   for (const auto& [key, endpoint] : endpoints_) table->endpoints.push_back(endpoint);
+  bool anybody = false;
+  for (const auto& member : set_.members()) {
+    anybody = anybody || member.weight > 0;
+    table->residency = table->residency || member.excluded == "residency";
+  }
+  if (anybody) table->residency = false;
+  renew_hash();
+  table->hash = hash_;
   publisher_.table(std::move(table));
+}
+
+// Made once for all threads, and only if somebody came, went or changed weight.
+void ListenerControl::renew_hash() {
+  const Balance balance = shared_->config.balance;
+  const bool ring = balance == Balance::RingHash;
+  if (!ring && balance != Balance::Maglev && balance != Balance::Source) return;
+  std::vector<HashMember> members;
+  for (const auto& [key, endpoint] : endpoints_) {
+    members.push_back({key, endpoint->weight.load(std::memory_order_relaxed)});
+  }
+  if (hash_ && members == hashed_) return;
+  hash_ = ring ? HashTable::ring(members) : HashTable::maglev(members);
+  hashed_ = std::move(members);
 }
 
 void ListenerControl::look_up(const std::string& key, const std::string& host) {
@@ -193,6 +224,7 @@ void ListenerControl::looked_up(const std::string& key, const std::string& host,
     for (const auto& member : set_.members()) {
       if (member.key != key) continue;
       auto fresh = make_endpoint(member, address);
+      describe(*fresh, member);
       const bool moved = !known->second->resolved ||
                          address_text(fresh->address) != address_text(known->second->address);
       if (!moved) break;
@@ -248,7 +280,12 @@ void ListenerControl::apply_verdict(const Verdict& verdict) {
   const bool healthy = up && !verdict.ejected;
   const bool was = endpoint.healthy.exchange(healthy, std::memory_order_relaxed);
   endpoint.last_resort.store(!verdict.unreachable, std::memory_order_relaxed);
-  if (was != healthy || verdict.abandon != Abandon::No) {
+  const bool down = verdict.state == LocalState::Down;
+  const bool was_down = endpoint.down.exchange(down, std::memory_order_relaxed);
+  if (was_down && !down) {
+    endpoint.ramp_since.store(loop_.now().time_since_epoch().count(), std::memory_order_relaxed);
+  }
+  if (was != healthy || was_down != down || verdict.abandon != Abandon::No) {
     log::info("proxy", "listener {}: endpoint {} is {}{}", shared_->config.name, endpoint.id,
               to_text(verdict.state), verdict.ejected ? ", ejected" : "");
     publisher_.changed(known, verdict.abandon);

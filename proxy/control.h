@@ -65,6 +65,7 @@ class ListenerControl : public std::enable_shared_from_this<ListenerControl> {
   std::shared_ptr<Endpoint> find_endpoint(const std::string& key) const;
   OutlierDetector& detector_of(const std::string& key);
   void publish_table();
+  void renew_hash();
   void look_up(const std::string& key, const std::string& host);
   void looked_up(const std::string& key, const std::string& host, std::optional<IpAddress> address);
   void handle(const EndpointFact& fact);
@@ -91,6 +92,8 @@ class ListenerControl : public std::enable_shared_from_this<ListenerControl> {
   io::Timer timer_;
   bool closed_ = false;
   std::uint64_t version_ = 0;
+  std::vector<HashMember> hashed_;  // what hash_ was made from
+  std::shared_ptr<const HashTable> hash_;
   std::map<std::string, std::shared_ptr<Endpoint>> endpoints_;
   std::map<std::string, std::int64_t> seen_success_;
   std::map<std::string, io::Timer> name_timers_;  // of endpoints registered under a name

@@ -9,9 +9,14 @@
 #include <vector>
 
 #include "base/time.h"
+#include "proxy/hash_table.h"
 #include "proxy/socket.h"
 
 namespace fyr::proxy {
+
+// Not asked for, and at a site where it must not be used.
+inline constexpr int kNoTier = -1;
+inline constexpr int kForbiddenTier = -2;
 
 struct Endpoint {
   Endpoint(std::string the_key, std::string the_id)
@@ -24,10 +29,16 @@ struct Endpoint {
   bool resolved = false;  // address is usable
 
   // Verdict. Relaxed everywhere: a pick that misses it by a moment is retried anyway.
-  std::atomic<int> weight{0};           // 0: no new requests
-  std::atomic<bool> healthy{true};      // UNKNOWN or UP, not ejected
-  std::atomic<bool> last_resort{true};  // may be tried when nothing is healthy
-  std::atomic<bool> troubled{false};    // failures are being counted: report successes too
+  std::atomic<int> weight{0};  // 0: no new requests
+  std::atomic<int> tier{0};    // of its site; kNoTier, kForbiddenTier: no part in it
+  std::atomic<int> rank{0};    // of its tags, for balance first
+  std::atomic<int> position{0};
+  std::atomic<bool> critical{false};        // says the catalog
+  std::atomic<bool> down{false};            // say our own checks
+  std::atomic<std::int64_t> ramp_since{0};  // Instant it came back from DOWN; 0: never was
+  std::atomic<bool> healthy{true};          // UNKNOWN or UP, not ejected
+  std::atomic<bool> last_resort{true};      // may be tried when nothing is healthy
+  std::atomic<bool> troubled{false};        // failures are being counted: report successes too
 
   std::atomic<std::uint32_t> active{0};       // requests or flows in progress
   std::atomic<std::uint32_t> connections{0};  // open, idle ones included
@@ -51,6 +62,8 @@ struct Endpoint {
 // What the io threads pick from: immutable, replaced as a whole.
 struct EndpointTable {
   std::uint64_t version = 0;
+  std::shared_ptr<const HashTable> hash;  // of indices into endpoints; null: not balanced that way
+  bool residency = false;  // nobody can be picked, some only because of where they are
   std::vector<std::shared_ptr<Endpoint>> endpoints;
 };
 

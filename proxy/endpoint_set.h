@@ -13,20 +13,34 @@
 
 #include "base/time.h"
 #include "proxy/endpoint_source.h"
+#include "proxy/subset.h"
 
 namespace fyr::proxy {
 
 struct EndpointSetConfig {
   bool only_passing = false;
   Duration hold = std::chrono::seconds(30);
+  Subset subset;
+  std::vector<std::string> allowed_sites;  // empty: no rule
+  std::vector<std::string> sites;          // in order of preference; empty: all alike
+  std::vector<std::string> prefer_tags;
 };
+
+// As a listener at `site` wants it. Its filter has been checked by the decoder; one that is wrong
+// all the same leaves nobody.
+EndpointSetConfig endpoint_rules(const ListenerConfig& listener, const std::string& site);
 
 struct EndpointMember {
   std::string key;  // identity: id and address; another port is another endpoint
   EndpointInfo info;
   int weight = 0;  // 0: no new requests
-  // Why the weight is 0: "critical", "maintenance", "warning", "weight"; else empty.
+  // Why the weight is 0: "critical", "maintenance", "warning", "weight", "subset" (not asked for),
+  // "residency" (at a site where it must not be used); else empty.
   std::string excluded;
+  int tier = 0;  // place of its site in the order of preference
+  int rank = 0;  // place of its best tag among prefer_tags
+  // Neither used nor looked at.
+  bool foreign() const { return excluded == "subset" || excluded == "residency"; }
   bool operator==(const EndpointMember&) const = default;
 };
 

@@ -25,6 +25,7 @@ struct EndpointInfo {
   std::string site;
   std::vector<std::string> tags;
   std::map<std::string, std::string> meta;
+  int position = 0;  // where the operator wrote an order, in a list of static endpoints
   bool operator==(const EndpointInfo&) const = default;
 };
 

@@ -118,6 +118,20 @@ bool is_forbidden_trailer(std::string_view name) {
          iequals(name, "cache-control") || iequals(name, "range");
 }
 
+std::optional<std::string_view> cookie(std::string_view field, std::string_view name) {
+  while (!field.empty()) {
+    const auto end = field.find(';');
+    const auto pair = trim(field.substr(0, end));
+    const auto equals = pair.find('=');
+    if (equals != std::string_view::npos && pair.substr(0, equals) == name) {
+      return pair.substr(equals + 1);
+    }
+    if (end == std::string_view::npos) break;
+    field.remove_prefix(end + 1);
+  }
+  return {};
+}
+
 bool iequals(std::string_view a, std::string_view b) {
   if (a.size() != b.size()) return false;
   for (std::size_t i = 0; i < a.size(); ++i) {

@@ -11,6 +11,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string_view>
 #include <vector>
 
@@ -137,6 +138,8 @@ bool is_end_to_end(std::string_view name);
 bool is_forbidden_trailer(std::string_view name);
 
 bool iequals(std::string_view a, std::string_view b);  // ASCII only
+// The value of one cookie in a Cookie field (RFC 6265 section 4.2.1); the first if it is repeated.
+std::optional<std::string_view> cookie(std::string_view field, std::string_view name);
 // Calls `f(element)` for each non-empty element of a comma-separated list, blanks trimmed.
 template <class F>
 void for_each_element(std::string_view list, F&& f) {

@@ -60,10 +60,10 @@ void HttpSession::start_attempt() {
   x_.attempt_sent = false;
   message_sent_ = 0;
   phase_ = Phase::Connect;
-  auto slot = context_.pool.pick(tried_);
+  auto slot = context_.pool.pick(tried_, x_.hash_key);
   if (!slot && x_.stale_retry) {
     tried_.clear();
-    slot = context_.pool.pick(tried_);
+    slot = context_.pool.pick(tried_, x_.hash_key);
   }
   x_.stale_retry = false;
   if (!slot) {
@@ -231,6 +231,10 @@ void HttpSession::fail_exchange(Failure failure, bool budget_empty) {
   }
   switch (failure) {
     case Failure::NoEndpoint:
+      if (context_.pool.forbidden_by_residency()) {
+        reply_error(503, "residency", "every endpoint is at a site that is not allowed", 'S', 'C');
+        return;
+      }
       reply_error(503, "no_endpoints", "no endpoint is available", 'S', 'C');
       return;
     case Failure::ConnectRefused:

@@ -9,6 +9,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -68,6 +69,7 @@ class HttpSession final : public Session, public IoHandler, public Timed, public
     bool client_1_1 = true;
     bool client_persistent = true;
     bool json_errors = false;
+    std::optional<std::uint64_t> hash_key;
     // request body
     http1::BodyKind body = http1::BodyKind::None;
     std::uint64_t body_left = 0;
@@ -109,6 +111,7 @@ class HttpSession final : public Session, public IoHandler, public Timed, public
   std::size_t consume(std::string_view data);
   bool read_head(std::string_view data, std::size_t& used);
   void begin_exchange(std::string_view head_text);
+  std::optional<std::uint64_t> hash_key(const http1::RequestHead& head) const;
   std::size_t absorb_body(std::string_view data);
   std::size_t absorb_chunks(std::string_view data);
   void append_body(std::string_view bytes);

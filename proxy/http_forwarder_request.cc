@@ -217,6 +217,32 @@ bool HttpSession::read_head(std::string_view data, std::size_t& used) {
   return true;
 }
 
+// Absent if the request lacks what the listener hashes on.
+std::optional<std::uint64_t> HttpSession::hash_key(const http1::RequestHead& head) const {
+  const ListenerConfig& config = context_.shared.config;
+  if (config.balance == Balance::Source) return hash_of(address_text(peer_));
+  switch (config.hash_on) {
+    case HashOn::None:
+      return {};
+    case HashOn::SourceIp:
+      return hash_of(address_text(peer_));
+    case HashOn::Path:
+      return hash_of(head.path.substr(0, head.path.find('?')));
+    case HashOn::Header:
+      for (const auto& field : head.fields) {
+        if (http1::iequals(field.name, config.hash_name)) return hash_of(field.value);
+      }
+      return {};
+    case HashOn::Cookie:
+      for (const auto& field : head.fields) {
+        if (!http1::iequals(field.name, "cookie")) continue;
+        if (const auto value = http1::cookie(field.value, config.hash_name)) return hash_of(*value);
+      }
+      return {};
+  }
+  return {};
+}
+
 void HttpSession::begin_exchange(std::string_view text) {
   const ListenerConfig& config = context_.shared.config;
   http1::RequestHead& head = context_.request_head;
@@ -255,6 +281,7 @@ void HttpSession::begin_exchange(std::string_view text) {
     refuse({413, "body_size", "the request body is too large"}, 'P', 'R');
     return;
   }
+  x_.hash_key = hash_key(head);
   options.default_host = config.destination_name;
   message_.clear();
   message_sent_ = 0;

@@ -73,6 +73,7 @@ struct ListenerShared {
   const std::string pseudonym;
   const http1::HeadLimits head_limits;
   const LogSink* log = nullptr;
+  std::string site;       // of this agent
   std::uint32_t maxconn;  // of the configuration, or less if descriptors are short
   std::function<void(EndpointFact)> report;  // from any io thread
 

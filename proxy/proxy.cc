@@ -53,6 +53,7 @@ EndpointUpdate static_update(const ListenerConfig& config) {
     info.address = endpoint.address;
     info.port = endpoint.port;
     info.weight_passing = endpoint.weight;
+    info.position = static_cast<int>(update.endpoints.size());
     update.endpoints.push_back(std::move(info));
   }
   return update;
@@ -88,6 +89,7 @@ Result<void> Proxy::Impl::build() {
     listener->shared = std::make_shared<ListenerShared>(listener_config, config.node_name,
                                                         runtime.size(), process_connections);
     listener->shared->log = *sink;
+    listener->shared->site = config.site;
     const auto address = IpAddress::parse(listener_config.local_bind_address);
     listener->bind = to_socket_address(*address, listener_config.local_bind_port);
     for (std::size_t i = 0; i < threads.size(); ++i) {

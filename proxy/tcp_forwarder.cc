@@ -4,6 +4,7 @@
 #include <sys/socket.h>
 
 #include <algorithm>
+#include <optional>
 
 #include "base/check.h"
 
@@ -59,7 +60,12 @@ void TcpSession::count_active(bool on) {
 
 void TcpSession::start_attempt() {
   phase_ = Phase::Connect;
-  const auto slot = context_.pool.pick(tried_);
+  const ListenerConfig& config = context_.shared.config;
+  std::optional<std::uint64_t> key;
+  if (config.balance == Balance::Source || config.hash_on == HashOn::SourceIp) {
+    key = hash_of(address_text(peer_));
+  }
+  const auto slot = context_.pool.pick(tried_, key);
   if (!slot) {
     give_up('S');
     return;

@@ -63,8 +63,9 @@ void UpstreamPool::set_table(std::shared_ptr<const EndpointTable> table) {
     auto slot = std::make_shared<UpstreamSlot>();
     slot->endpoint = endpoint;
     // The threads must not all begin with the same endpoint.
-    slot->credit.value = static_cast<std::int64_t>(
-        random_.below(static_cast<std::uint64_t>(std::max(1, endpoint->weight.load()))));
+    slot->credit.value = static_cast<std::int64_t>(random_.below(
+        static_cast<std::uint64_t>(std::max<std::int64_t>(1, weight_now(*endpoint)))));
+    slot->rank = endpoint->rank.load(std::memory_order_relaxed);
     slots.push_back(std::move(slot));
   }
   departed_.clear();
@@ -76,6 +77,15 @@ void UpstreamPool::set_table(std::shared_ptr<const EndpointTable> table) {
     }
   }
   slots_ = std::move(slots);
+  hash_ = table->hash;
+  residency_ = table->residency;
+  share_out();
+  if (!is_tcp()) return;
+  for (const auto& slot : in_use) {
+    begin_drain(*slot);
+    cut_lost(*slot);
+    slot->rank = slot->endpoint->rank.load(std::memory_order_relaxed);
+  }
 }
 
 std::vector<std::shared_ptr<UpstreamSlot>> UpstreamPool::slots_in_use() {
@@ -93,24 +103,6 @@ bool UpstreamPool::usable(const UpstreamSlot& slot, std::span<const Endpoint* co
   const auto limit = static_cast<std::uint32_t>(shared_.config.limits.endpoint_max_connections);
   return limit == 0 || slot.idle_count > 0 ||
          endpoint.connections.load(std::memory_order_relaxed) < limit;
-}
-
-std::shared_ptr<UpstreamSlot> UpstreamPool::pick(std::span<const Endpoint* const> tried) {
-  const auto credit = [&](std::size_t i) -> RoundRobinCredit& { return slots_[i]->credit; };
-  const auto healthy = [&](std::size_t i) {
-    const Endpoint& endpoint = *slots_[i]->endpoint;
-    const bool take = endpoint.healthy.load(std::memory_order_relaxed) && usable(*slots_[i], tried);
-    return take ? endpoint.weight.load(std::memory_order_relaxed) : 0;
-  };
-  const auto last_resort = [&](std::size_t i) {
-    const Endpoint& endpoint = *slots_[i]->endpoint;
-    const bool take =
-        endpoint.last_resort.load(std::memory_order_relaxed) && usable(*slots_[i], tried);
-    return take ? endpoint.weight.load(std::memory_order_relaxed) : 0;
-  };
-  auto picked = pick_round_robin(slots_.size(), healthy, credit);
-  if (picked == kNothingPicked) picked = pick_round_robin(slots_.size(), last_resort, credit);
-  return picked == kNothingPicked ? nullptr : slots_[picked];
 }
 
 bool UpstreamPool::can_go_elsewhere(std::span<const Endpoint* const> tried, const Endpoint* current,
@@ -200,11 +192,13 @@ void UpstreamPool::wait_for_answer(UpstreamSlot& slot, UpstreamUser& user) {
 
 void UpstreamPool::watch(UpstreamSlot& slot, UpstreamUser& user) {
   slot.waiting.push_back(user);
+  if (slot.drain_by) arm();
 }
 
 void UpstreamPool::answered(UpstreamSlot& slot, UpstreamUser& user, Duration latency) {
   user.unlink();
   slot.latency.add(latency);
+  if (shared_.config.balance == Balance::Ewma) slot.recent.add(loop_.now(), latency);
   slot.last_answer = loop_.now();
 }
 
@@ -216,16 +210,50 @@ void UpstreamPool::close_idle(UpstreamSlot& slot) {
   while (UpstreamConnection* connection = slot.idle.front()) destroy(*connection);
 }
 
-void UpstreamPool::endpoint_changed(const Endpoint& endpoint, Abandon abandon) {
+void UpstreamPool::endpoint_changed(const Endpoint& endpoint, Abandon abandon_whom) {
+  share_out();
   for (const auto& slot : slots_in_use()) {
     if (slot->endpoint.get() != &endpoint) continue;
     if (!slot->endpoint->healthy.load(std::memory_order_relaxed)) close_idle(*slot);
-    if (abandon == Abandon::No) continue;
-    // Each leaves the list before it is told, and may join it again or another. None of them can
-    // be destroyed by another's turn: that happens after the batch.
-    std::vector<UpstreamUser*> users;
-    while (UpstreamUser* user = slot->waiting.pop_front()) users.push_back(user);
-    for (UpstreamUser* user : users) user->on_abandoned(abandon == Abandon::All);
+    const bool keep = is_tcp() && shared_.config.drain.on_down == OnDown::Keep;
+    if (abandon_whom != Abandon::No && !keep) abandon(*slot, abandon_whom == Abandon::All);
+    if (is_tcp()) cut_lost(*slot);
+  }
+}
+
+void UpstreamPool::abandon(UpstreamSlot& slot, bool all) {
+  // Each leaves the list before it is told, and may join it again or another. None of them can
+  // be destroyed by another's turn: that happens after the batch.
+  std::vector<UpstreamUser*> users;
+  while (UpstreamUser* user = slot.waiting.pop_front()) users.push_back(user);
+  for (UpstreamUser* user : users) user->on_abandoned(all);
+}
+
+// Flows to a primary that is lost, or is a standby now, would talk to the wrong one for ever: they
+// end, and the clients come back to whoever is first by then.
+void UpstreamPool::cut_lost(UpstreamSlot& slot) {
+  const Endpoint& endpoint = *slot.endpoint;
+  // No byte more than those on their way goes to where it must not be.
+  if (endpoint.tier.load(std::memory_order_relaxed) == kForbiddenTier) abandon(slot, true);
+  const OnDown rule = shared_.config.drain.on_down;
+  const bool first = shared_.config.balance == Balance::First;
+  if (rule == OnDown::Keep || (rule == OnDown::Reset && !first)) return;
+  const bool lost = endpoint.down.load(std::memory_order_relaxed) ||
+                    endpoint.critical.load(std::memory_order_relaxed) ||
+                    (first && endpoint.rank.load(std::memory_order_relaxed) > slot.rank);
+  if (lost) abandon(slot, true);
+}
+
+// Maintenance, weight 0 or deregistered: flows may finish until the deadline.
+void UpstreamPool::begin_drain(UpstreamSlot& slot) {
+  const Endpoint& endpoint = *slot.endpoint;
+  const bool leaving = !slot.current || (endpoint.weight.load(std::memory_order_relaxed) == 0 &&
+                                         !endpoint.critical.load(std::memory_order_relaxed));
+  if (!leaving) {
+    slot.drain_by.reset();
+  } else if (!slot.drain_by) {
+    slot.drain_by = loop_.now() + shared_.config.drain.deadline;
+    arm();
   }
 }
 
@@ -272,8 +300,17 @@ void UpstreamPool::on_deadline(Instant now) {
     }
     any_idle = any_idle || slot->idle_count > 0;
     if (slot->waiting.empty()) continue;
+    if (is_tcp()) {  // flows wait for nothing but the end of a drain
+      if (!slot->drain_by) continue;
+      if (now >= *slot->drain_by) {
+        abandon(*slot, true);
+      } else {
+        any_idle = true;
+      }
+      continue;
+    }
     any_waiting = true;
-    if (shared_.config.protocol == Protocol::Http) look_for_stall(*slot, now);
+    look_for_stall(*slot, now);
     slot->endpoint->p50_us.store(slot->latency.quantile(0.5).count() / 1000,
                                  std::memory_order_relaxed);
     slot->endpoint->p99_us.store(slot->latency.quantile(0.99).count() / 1000,

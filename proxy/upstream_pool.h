@@ -7,6 +7,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -73,6 +74,9 @@ struct UpstreamSlot {
   int idle_count = 0;
   IntrusiveList<UpstreamUser, WaitingTag> waiting;  // oldest request first
   LatencyHistogram latency;
+  PeakEwma recent;                  // answer time, for balance ewma
+  int rank = 0;                     // of the endpoint, as of the last list
+  std::optional<Instant> drain_by;  // TCP flows end then
   Instant last_answer{};
   Instant stall_reported{};
   bool current = true;  // still in the list
@@ -87,8 +91,12 @@ class UpstreamPool final : public Timed {
   bool has_endpoints() const { return !slots_.empty(); }
 
   // An endpoint for the next attempt: a healthy one not in `tried`, else a last resort not in
-  // `tried`; null if there is none.
-  std::shared_ptr<UpstreamSlot> pick(std::span<const Endpoint* const> tried);
+  // `tried`; null if there is none. `key`: what consistent hashing goes by; without one it is the
+  // turn of the next.
+  std::shared_ptr<UpstreamSlot> pick(std::span<const Endpoint* const> tried,
+                                     std::optional<std::uint64_t> key = {});
+  // Endpoints there would be, were they not where they must not be used.
+  bool forbidden_by_residency() const { return residency_; }
   // Whether pick() would now find an endpoint that is neither `current` nor in `tried`; last
   // resorts count only with Among::All. Changes nothing.
   enum class Among : std::uint8_t { Healthy, All };
@@ -114,6 +122,16 @@ class UpstreamPool final : public Timed {
 
  private:
   bool usable(const UpstreamSlot& slot, std::span<const Endpoint* const> tried) const;
+  std::int64_t weight_now(const Endpoint& endpoint) const;
+  template <class WeightOf>
+  std::size_t choose(WeightOf&& weight, std::optional<std::uint64_t> key);
+  std::size_t pick_among_sites(std::span<const Endpoint* const> tried,
+                               std::optional<std::uint64_t> key);
+  void share_out();
+  void cut_lost(UpstreamSlot& slot);
+  void begin_drain(UpstreamSlot& slot);
+  void abandon(UpstreamSlot& slot, bool all);
+  bool is_tcp() const { return shared_.config.protocol == Protocol::Tcp; }
   void close_idle(UpstreamSlot& slot);
   void arm();
   void look_for_stall(UpstreamSlot& slot, Instant now);
@@ -123,6 +141,10 @@ class UpstreamPool final : public Timed {
   ListenerShared& shared_;
   Random random_;
   std::vector<std::shared_ptr<UpstreamSlot>> slots_;
+  std::shared_ptr<const HashTable> hash_;
+  bool residency_ = false;
+  std::size_t turn_ = 0;
+  std::vector<double> site_shares_;  // by tier; empty if there is only one
   // Left the list; their connections keep them until the last answer.
   std::vector<std::weak_ptr<UpstreamSlot>> departed_;
 };

@@ -38,7 +38,7 @@ ARROWS = {
     "fyr_local": ["fyr_base", "fyr_proto", "fyr_node_digest", "fyr_checks"],
     "fyr_agent": ["fyr_local", "fyr_checks", "fyr_membership", "fyr_registry_json",
                   "fyr_proto_grpc", "fyr_io"],
-    "fyr_proxy_core": ["fyr_base"],
+    "fyr_proxy_core": ["fyr_filter"],
     "fyr_proxy": ["fyr_proxy_core", "fyr_io"],
 }
 # Folders that may know everything.

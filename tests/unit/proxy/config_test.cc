@@ -154,5 +154,68 @@ TEST(ProxyConfig, ResultFormJoinsTheErrors) {
   EXPECT_TRUE(decode_proxy_config(*parse_json("{}")));
 }
 
+TEST(ProxyConfig, EveryKeyOfTheChoiceIsRead) {
+  std::vector<std::string> errors;
+  const auto config =
+      decode(listener(R"("protocol":"tcp","balance":"first","prefer_tags":["primary","standby"],
+          "subset":{"tags":"v2","meta":{"k":"v"},"filter":"Service.Meta.k == v"},
+          "allowed_sites":["oslo"],"datacenter":["oslo","frankfurt"],
+          "locality":{"overprovision":2},
+          "slow_start":{"window":"5s","aggression":2,"min_percent":20},
+          "drain":{"deadline":"10s","on_down":"shutdown-sessions"})"),
+             errors);
+  EXPECT_THAT(errors, ElementsAre());
+  const auto& l = config.listeners.at(0);
+  EXPECT_EQ(l.balance, Balance::First);
+  EXPECT_THAT(l.prefer_tags, ElementsAre("primary", "standby"));
+  EXPECT_THAT(l.subset.tags, ElementsAre("v2"));
+  EXPECT_EQ(l.subset.meta.at("k"), "v");
+  EXPECT_EQ(l.subset.filter, "Service.Meta.k == v");
+  EXPECT_THAT(l.allowed_sites, ElementsAre("oslo"));
+  EXPECT_THAT(l.locality.order, ElementsAre("oslo", "frankfurt"));
+  EXPECT_EQ(l.locality.overprovision, 2);
+  EXPECT_EQ(l.slow_start.window, std::chrono::seconds(5));
+  EXPECT_EQ(l.slow_start.aggression, 2);
+  EXPECT_EQ(l.slow_start.min_percent, 20);
+  EXPECT_EQ(l.drain.deadline, std::chrono::seconds(10));
+  EXPECT_EQ(l.drain.on_down, OnDown::Any);
+}
+
+TEST(ProxyConfig, WordsOfHaproxyAndConsulForBalance) {
+  const auto read = [](const std::string& more) {
+    std::vector<std::string> errors;
+    auto config = decode(listener(more), errors);
+    EXPECT_THAT(errors, ElementsAre()) << more;
+    return config.listeners.at(0);
+  };
+  EXPECT_EQ(read(R"("balance":"uri")").balance, Balance::RingHash);
+  EXPECT_EQ(read(R"("balance":"uri")").hash_on, HashOn::Path);
+  EXPECT_EQ(read(R"j("balance":"hdr(X-User)")j").hash_name, "x-user");
+  EXPECT_EQ(read(R"("balance":"round_robin")").balance, Balance::RoundRobin);
+  const auto cookie = read(R"("balance":"maglev","hash_on":"cookie:Session")");
+  EXPECT_EQ(cookie.hash_on, HashOn::Cookie);
+  EXPECT_EQ(cookie.hash_name, "Session");
+}
+
+TEST(ProxyConfig, WhatCannotStandTogetherInTheChoiceIsNamed) {
+  const auto one = [](const std::string& more, const std::string& field) {
+    const auto errors = errors_of(listener(more));
+    EXPECT_THAT(errors, ElementsAre(StartsWith("proxy.listeners[0]." + field + ": "))) << more;
+  };
+  one(R"("balance":"fastest")", "balance");
+  one(R"("balance":"ring_hash")", "hash_on");
+  one(R"("hash_on":"path")", "hash_on");
+  one(R"("balance":"maglev","hash_on":"header:")", "hash_on");
+  one(R"("protocol":"tcp","balance":"maglev","hash_on":"path")", "hash_on");
+  one(R"("protocol":"tcp","balance":"ewma")", "balance");
+  one(R"("prefer_tags":["a"])", "prefer_tags");
+  one(R"("subset":{"filter":"Nonsense == 1"})", "subset.filter");
+  one(R"("allowed_sites":[""])", "allowed_sites");
+  one(R"("datacenter":"a","locality":{"order":["b"]})", "datacenter");
+  one(R"("locality":{"overprovision":0})", "locality.overprovision");
+  one(R"("slow_start":{"min_percent":0})", "slow_start.min_percent");
+  one(R"("drain":{"on_down":"explode"})", "drain.on_down");
+}
+
 }  // namespace
 }  // namespace fyr::proxy

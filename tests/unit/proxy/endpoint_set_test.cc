@@ -63,7 +63,9 @@ TEST(EndpointSet, WeightFollowsStatus) {
   EXPECT_EQ(m[3].excluded, "maintenance");
   EXPECT_EQ(m[4].excluded, "weight");
   EXPECT_EQ(m[5].weight, 0);
-  EndpointSet strict(EndpointSetConfig{true});
+  EndpointSetConfig rules;
+  rules.only_passing = true;
+  EndpointSet strict(rules);
   strict.offer(kStart, update(1, {warning}));
   EXPECT_EQ(strict.members()[0].weight, 0);
   EXPECT_EQ(strict.members()[0].excluded, "warning");
@@ -121,6 +123,73 @@ TEST(EndpointSet, DuplicatesCountOnce) {
   EndpointSet set;
   set.offer(kStart, update(5, {info("a"), info("a")}));
   EXPECT_EQ(set.members().size(), 1u);
+}
+
+TEST(EndpointSet, SubsetNeedsTagsMetaAndFilter) {
+  ListenerConfig listener;
+  listener.subset = {.tags = {"v2"}, .meta = {{"k", "1"}}, .filter = "Service.Port == 80"};
+  EndpointSet set(endpoint_rules(listener, ""));
+  auto good = info("a");
+  good.tags = {"v2", "x"};
+  good.meta = {{"k", "1"}};
+  auto no_tag = good;
+  no_tag.id = "b";
+  no_tag.tags = {"x"};
+  auto no_meta = good;
+  no_meta.id = "c";
+  no_meta.meta = {{"k", "2"}};
+  auto other_port = good;
+  other_port.id = "d";
+  other_port.port = 81;
+  set.offer(kStart, update(1, {good, no_tag, no_meta, other_port}));
+  EXPECT_EQ(set.members()[0].excluded, "");
+  for (const std::size_t i : {1u, 2u, 3u}) {
+    EXPECT_EQ(set.members()[i].excluded, "subset") << i;
+    EXPECT_EQ(set.members()[i].weight, 0) << i;
+  }
+}
+
+TEST(EndpointSet, ResidencyHoldsWhateverTheCatalogSaysAndUnknownSitesAreElsewhere) {
+  ListenerConfig listener;
+  listener.allowed_sites = {"oslo"};
+  EndpointSet set(endpoint_rules(listener, "oslo"));
+  auto here = info("a");
+  here.site = "oslo";
+  auto there = info("b");
+  there.site = "frankfurt";
+  there.status = CatalogStatus::Critical;
+  auto both = info("d");
+  both.site = "oslo";
+  both.meta["proxy.allowed_sites"] = "frankfurt";
+  set.offer(kStart, update(1, {here, there, info("c"), both}));
+  EXPECT_EQ(set.members()[0].excluded, "");
+  for (const std::size_t i : {1u, 2u, 3u}) EXPECT_EQ(set.members()[i].excluded, "residency") << i;
+}
+
+TEST(EndpointSet, SitesAndTagsHaveTheirPlaceInTheOrder) {
+  ListenerConfig listener;
+  listener.prefer_tags = {"primary", "standby"};
+  auto a = info("a");
+  a.site = "oslo";
+  a.tags = {"standby", "primary"};
+  auto b = info("b");
+  b.site = "frankfurt";
+  b.tags = {"standby"};
+  const auto c = info("c");
+  const auto places = [&](const std::string& own) {
+    EndpointSet set(endpoint_rules(listener, own));
+    set.offer(kStart, update(1, {a, b, c}));
+    std::vector<std::pair<int, int>> out;
+    for (const auto& member : set.members()) out.emplace_back(member.tier, member.rank);
+    return out;
+  };
+  using Places = std::vector<std::pair<int, int>>;
+  EXPECT_EQ(places("frankfurt"), (Places{{1, 0}, {0, 1}, {1, 2}}));
+  EXPECT_EQ(places(""), (Places{{0, 0}, {0, 1}, {0, 2}}));
+  listener.locality.order = {"oslo", "frankfurt"};
+  EXPECT_EQ(places("frankfurt"), (Places{{0, 0}, {1, 1}, {2, 2}}));
+  listener.locality.ignore = true;
+  EXPECT_EQ(places("frankfurt"), (Places{{0, 0}, {0, 1}, {0, 2}}));
 }
 
 }  // namespace

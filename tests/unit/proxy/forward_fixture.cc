@@ -382,6 +382,7 @@ void ForwardTest::start(std::vector<Backend*> backends) {
 void ForwardTest::start_with_source() {
   ProxyConfig config;
   config.node_name = "node1";
+  config.site = site;
   config.listeners.push_back(listener);
   for (const auto& other : more_listeners) config.listeners.push_back(other);
   auto created = Proxy::create(runtime, source, config);

@@ -169,6 +169,7 @@ class ForwardTest : public ::testing::Test {
   bool await_status(const std::string& text);  // until the status page contains it
 
   ListenerConfig listener;
+  std::string site;  // of the agent
   std::vector<ListenerConfig> more_listeners;
   FakeSource source;
   io::Runtime runtime{2};
