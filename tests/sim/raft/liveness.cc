@@ -59,6 +59,15 @@ bool World::suffice(const std::vector<bool>& outside) const {
   return true;
 }
 
+// A new write waits behind what is not committed yet; small windows carry an entry a round trip.
+Nanos World::backlog_time() const {
+  const auto leader = oracle_.leader();
+  if (!leader || !(knobs_.features & kSmallWindows)) return 0;
+  const std::uint64_t last = oracle_.written(*leader).last().value;
+  const std::uint64_t waiting = last - std::min(last, oracle_.committed().value);
+  return static_cast<Nanos>(waiting) * (3 * knobs_.delay_between + 4 * knobs_.sync_time);
+}
+
 void World::freeze_outsider(std::size_t place, std::uint64_t how) {
   const auto apart = [&](bool hears) {
     for (std::size_t i = 0; i < nodes_.size(); ++i) {
@@ -120,7 +129,7 @@ void World::check_core(Random& random) {
   // What outsiders answer is not meant.
   const std::uint64_t written = history_.writes();
   const auto wrote = [&] { return history_.writes() > written + 5; };
-  if (!run_until(begin + 12 * e + slack + 5 * kSecond, wrote)) {
+  if (!run_until(begin + 12 * e + slack + 5 * kSecond + backlog_time(), wrote)) {
     broken("L2", "a healthy majority commits no write within 12 E");
   }
   heal_everything();
@@ -143,7 +152,7 @@ void World::check_progress() {
   }
   const std::uint64_t written = history_.writes();
   const auto wrote = [&] { return history_.writes() > written; };
-  if (!run_until(begin + 12 * e + slack + 2 * kSecond, wrote)) {
+  if (!run_until(begin + 12 * e + slack + 2 * kSecond + backlog_time(), wrote)) {
     broken("L2", "no write commits within 12 E after the faults ended");
   }
   run_until(begin + 15 * e);

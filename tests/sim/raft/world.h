@@ -88,6 +88,7 @@ class World {
   void heal_everything();
   void check_core(Random& random);
   void freeze_outsider(std::size_t place, std::uint64_t how);
+  Nanos backlog_time() const;
   bool suffice(const std::vector<bool>& outside) const;
   void check_progress();
 
