@@ -204,8 +204,8 @@ std::vector<std::string> private_addresses() {
       found.push_back(address.to_string());
   }
   freeifaddrs(list);
-  std::ranges::sort(found);
-  found.erase(std::ranges::unique(found).begin(), found.end());
+  std::sort(found.begin(), found.end());
+  found.erase(std::unique(found.begin(), found.end()), found.end());
   return found;
 }
 

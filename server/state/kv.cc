@@ -142,6 +142,7 @@ ApplyResult unlock(Change& change, const KvRow& old, const pb::KvPair& given) {
 }  // namespace
 
 void delete_kv(Change& change, const KvRow& given) {
+  // NOLINTNEXTLINE(performance-unnecessary-copy-initialization): keeps alive what erase() lets go
   const KvRow old = given;
   change.write_row<pb::KvPair>(Table::Kv, old->key(), old.get(), nullptr);
   note_lock(change.tables, old.get(), nullptr);
