@@ -101,6 +101,7 @@ void service(ApiContext& context, const io::HttpCallPtr& call, bool connect) {
 void ingress(ApiContext& context, const io::HttpCallPtr& call) {
   if (refuse_datacenter(*call, context.options) || refuse_namespace(*call)) return;
   if (!require_tail(*call, "Missing service name")) return;
+  if (!parse_selection(*call, service_health_filter_schema())) return;
   auto plan = plan_for(CacheKey("health/ingress"), {{TopicKind::ServiceNames, ""}});
   plan.fetch = [](const StateStore&) -> Render { return [] { return Rendered::json("[]"); }; };
   context.reads.serve(call, std::move(plan));

@@ -88,6 +88,18 @@ class AgentAndServer(unittest.TestCase):
         until(lambda: seen(self.agent, "some"), 5, "at the agent, which has the service")
         self.assertEqual(seen(self.server, "some"), [])
 
+    def test_prepared_queries_are_run_by_a_server_for_the_agent(self):
+        self.register("web")
+        until(lambda: self.server.json("/v1/health/service/web?passing"), 2, "in health")
+        query = {"Name": "q", "Service": {"Service": "web", "Near": "_agent"}, "DNS": {"TTL": "17s"}}
+        self.assertEqual(request(self.agent.http, "POST", "/v1/query", query, host=self.agent.address)[0], 200)
+        found = self.agent.json("/v1/query/q/execute")
+        self.assertEqual([row["Node"]["Node"] for row in found["Nodes"]], ["agent"])
+        for where in (self.server, self.agent):
+            until(lambda: dns_query(where.dns, "q.query.consul") == ["127.0.0.1"], 2, "DNS at " + where.name)
+            self.assertEqual(dns_query(where.dns, "q.query.consul", kind=33), [80])
+            self.assertEqual(dns_query(where.dns, "none.query.consul"), [])
+
     def test_an_agent_that_leaves_is_removed_from_the_catalog(self):
         self.assertEqual(self.agent.terminate(), 0)  # an agent leaves on SIGTERM, as Consul's does
         until(lambda: [n["Node"] for n in self.server.json("/v1/catalog/nodes")] == ["server"], 10, "gone")
