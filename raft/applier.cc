@@ -34,11 +34,12 @@ bool ApplyTask::merge(ApplyTask& later) {
 }
 
 Applier::Applier(StateMachine& machine, Index applied, Fetch fetch, Progress progress,
-                 Checks checks)
+                 Checks checks, Ahead ahead)
     : machine_(machine),
       fetch_(std::move(fetch)),
       progress_(std::move(progress)),
       checks_(std::move(checks)),
+      ahead_(std::move(ahead)),
       applied_(applied) {}
 
 Result<void> Applier::run(ApplyTask& task) {
@@ -108,6 +109,7 @@ void Applier::apply(std::vector<Entry>& batch) {
 void Applier::apply_apps() {
   const std::size_t done = outcomes_.size();
   if (done == apps_.size()) return;
+  if (ahead_) ahead_({apps_.back().index, apps_.back().term});
   machine_.apply(std::span(apps_).subspan(done), outcomes_);
   CHECK_MSG(outcomes_.size() == apps_.size(), "one outcome for each entry");
 }

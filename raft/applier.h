@@ -55,8 +55,11 @@ class Applier {
     std::function<void(Index check, std::uint64_t digest)> taken;
     std::function<void(Index check)> odd;  // the majority had something else there
   };
+  // Told before the machine gets a batch, with its last application entry.
+  using Ahead = std::function<void(LogPosition)>;
 
-  Applier(StateMachine& machine, Index applied, Fetch fetch, Progress progress, Checks checks = {});
+  Applier(StateMachine& machine, Index applied, Fetch fetch, Progress progress, Checks checks = {},
+          Ahead ahead = {});
 
   // Stops at the first entry that cannot be read; everything not answered then ends as
   // CommitUnknown.
@@ -74,6 +77,7 @@ class Applier {
   Fetch fetch_;
   Progress progress_;
   Checks checks_;
+  Ahead ahead_;
   Index applied_;
   Index durable_{};  // as reported last
   std::vector<Entry> apps_;

@@ -36,6 +36,7 @@ Core::Core(const CoreConfig& config, RecoveredState recovered, std::uint64_t see
       random_(seed),
       hard_(recovered.hard),
       durable_hard_(recovered.hard),
+      alone_since_(recovered.alone_since),
       promised_nothing_(always_alone(recovered, config.self) || never_took_part(recovered)),
       log_(recovered.base.index, recovered.base.term, std::move(recovered.runs), recovered.last),
       retention_(config.retention, recovered.base.index),
@@ -53,6 +54,12 @@ Core::Core(const CoreConfig& config, RecoveredState recovered, std::uint64_t see
   for (auto& [index, configuration] : recovered.configurations) {
     CHECK(index > configurations_.back().first && index <= log_.last());
     configurations_.emplace_back(index, std::move(configuration));
+  }
+  // With that entry the log holds all before it as they were committed.
+  const LogPosition known = recovered.committed;
+  if (!quarantine_ && known.index > commit_ && known.index <= log_.last() &&
+      log_.term_at(known.index) == known.term) {
+    commit_ = known.index;
   }
   Index index = recovered.base.index;
   for (const std::uint64_t bytes : recovered.entry_bytes) {
@@ -75,8 +82,13 @@ void Core::advance(Instant now) {
   if (first) {
     // What was promised before the start is not known any more (raft.md §5, "Promise").
     const bool free = promised_nothing_ || mutated(Mutation::M22);
-    promise_until_ = free ? Instant::min() : now_ + config_.election_min;
+    const Instant since = alone_since_ == Instant::min() ? now_ : std::min(alone_since_, now_);
+    promise_until_ = free ? Instant::min() : since + config_.election_min;
     election_at_ = decides_alone() ? now_ : now_ + election_timeout();
+    if (!free) {
+      eager_until_ = promise_until_ + config_.election_min / 2;
+      hasten_election();
+    }
   }
   disk_.observe(now_);
   check_quorum();

@@ -143,7 +143,7 @@ class Core {
   bool decides_alone() const;
   bool has_promised() const { return now_ < promise_until_; }
   std::size_t count_better() const;
-  Duration random_wait();
+  Duration random_part(Duration most);
   Duration election_timeout();
   Duration retry_timeout();
   bool may_stand() const;
@@ -271,9 +271,11 @@ class Core {
   Instant promise_until_ = Instant::max();
   Instant election_at_ = Instant::max();
   Instant leader_contact_ = Instant::min();
-  bool promised_nothing_;        // at start
-  std::vector<NodeId> votes_;    // for us, in this term
-  std::uint64_t pre_round_ = 0;  // counts our pre-campaigns
+  Instant alone_since_;                   // nothing was promised after that before the start
+  Instant eager_until_ = Instant::min();  // after a start: soon tried again
+  bool promised_nothing_;                 // at start
+  std::vector<NodeId> votes_;             // for us, in this term
+  std::uint64_t pre_round_ = 0;           // counts our pre-campaigns
   std::optional<PreCampaign> pre_;
   std::vector<NodeId> pre_votes_;
   std::deque<Instant> leader_changes_;  // the last few

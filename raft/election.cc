@@ -34,22 +34,22 @@ std::size_t Core::count_better() const {
   return higher.size();
 }
 
-Duration Core::random_wait() {
-  const auto most = static_cast<std::uint64_t>(config_.election_jitter.count());
-  return most == 0 ? Duration::zero() : Duration(random_.below(most));
+Duration Core::random_part(Duration most) {
+  const auto limit = static_cast<std::uint64_t>(most.count());
+  return limit == 0 ? Duration::zero() : Duration(random_.below(limit));
 }
 
 Duration Core::election_timeout() {
   Duration out = config_.election_min + static_cast<int>(rank_) * config_.election_rank;
   if (leading_priority(configuration(), config_.self) == 0) out += 5 * config_.election_min;
   if (!disk_.clean(now_)) out += config_.election_min;
-  return out + random_wait();
+  return out + random_part(config_.election_jitter);
 }
 
 // Until the next attempt, drawn anew for each.
 Duration Core::retry_timeout() {
   return config_.election_min * 3 / 10 + static_cast<int>(rank_) * config_.election_rank +
-         random_wait();
+         random_part(config_.election_jitter);
 }
 
 // A voter, or one whose removal is not known to be committed: where only removed nodes hold the
@@ -87,8 +87,8 @@ void Core::consider_election() {
   }
 }
 
-// The leader's process is gone. Its promise still holds, but nobody has to wait for chance: the
-// remaining voters of one rank try one after the other.
+// The leader's process is gone, or we have only started. Promises still hold, but nobody has to
+// wait for chance: the remaining voters of one rank try one after the other.
 void Core::hasten_election() {
   std::vector<NodeId> equals;
   const int own = leading_priority(configuration(), config_.self);
@@ -97,8 +97,9 @@ void Core::hasten_election() {
   }
   std::ranges::sort(equals);
   const auto place = std::ranges::find(equals, config_.self) - equals.begin();
-  const Instant at = promise_until_ + static_cast<int>(rank_) * config_.election_rank +
-                     place * (config_.election_jitter / 8);
+  Instant at = promise_until_ + static_cast<int>(rank_) * config_.election_rank +
+               place * (config_.election_jitter / 8);
+  if (own == 0) at += 5 * config_.election_min;
   election_at_ = std::min(election_at_, at);
 }
 
@@ -108,7 +109,11 @@ void Core::pre_campaign() {
   set_leader(NodeId{});
   pre_ = PreCampaign{++pre_round_, hard_.term.next()};
   pre_votes_ = {config_.self};
-  election_at_ = now_ + retry_timeout();
+  // Servers that start together have promised until times that differ a little: the first answers
+  // may be refusals, and no leader was heard of that a pre-vote could disturb.
+  const Duration soon = config_.election_min / 10;
+  const bool eager = leader_contact_ == Instant::min() && now_ < eager_until_;
+  election_at_ = now_ + (eager ? soon + random_part(soon) : retry_timeout());
   const PreVote ask{pre_->campaign, pre_->round, log_.last(), log_.last_term()};
   for (const NodeId id : all_voters(configuration())) {
     if (id != config_.self) send(id, ask);

@@ -234,6 +234,10 @@ void Impl::visited(NodeId id, const std::string& address, int change) {
       found = peers_.find(id);
     }
     found->second.visits += change;
+    if (change > 0) {
+      found->second.control->hurry();
+      found->second.data->hurry();
+    }
     if (!found->second.wanted && found->second.visits <= 0) close_peer(found);
   }
   if (change > 0) set_address(id, address);

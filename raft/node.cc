@@ -15,6 +15,7 @@
 #include "base/metrics.h"
 #include "base/random.h"
 #include "raft/apply_thread.h"
+#include "raft/commit_note.h"
 #include "raft/driver.h"
 #include "raft/inbox.h"
 #include "raft/log_writer.h"
@@ -64,9 +65,10 @@ bool is_founded_by(const std::string& cluster, NodeId founder) {
 class NodeImpl final : public Node {
  public:
   NodeImpl(NodeOptions options, StateMachine& machine, std::unique_ptr<RocksStorage> storage,
-           RecoveredState recovered)
+           RecoveredState recovered, std::unique_ptr<CommitNote> note)
       : options_(std::move(options)),
         storage_(std::move(storage)),
+        note_(std::move(note)),
         self_(storage_->identity().node),
         driver_(core_config(options_, *storage_), std::move(recovered), seed_of(options_)),
         applied_(driver_.core().view().applied.value),
@@ -79,6 +81,7 @@ class NodeImpl final : public Node {
             [this](const Error& error) { on_fatal(error); }),
         log_reader_("raft-log-read") {
     status_.id = self_;
+    if (note_->is_complete()) status_.seen_before = note_->found()->index;
   }
 
   ~NodeImpl() override { stop(); }
@@ -154,7 +157,8 @@ class NodeImpl final : public Node {
                own_check_.with([&](OwnCheck& own) { own = {check, digest, now()}; });
                inbox_.digest(check, digest);
              },
-         .odd = [this, &machine](Index check) { rebuild_state(machine, check); }});
+         .odd = [this, &machine](Index check) { rebuild_state(machine, check); }},
+        [this](LogPosition last) { note_->note(last); });
   }
 
   void refuse(std::function<void(Result<Applied>)> done, const Error& error) {
@@ -202,6 +206,7 @@ class NodeImpl final : public Node {
 
   const NodeOptions options_;
   const std::unique_ptr<RocksStorage> storage_;
+  const std::unique_ptr<CommitNote> note_;
   const NodeId self_;
   const Instant started_ = now();
   Inbox inbox_;
@@ -527,6 +532,10 @@ void NodeImpl::rebuild_state(StateMachine& machine, Index check) {
 
 }  // namespace
 
+Result<std::shared_ptr<FolderClaim>> claim_folder(const std::filesystem::path& directory) {
+  return RocksStorage::claim(directory);
+}
+
 Result<std::unique_ptr<Node>> Node::open(NodeOptions options, StateMachine& machine) {
   auto storage =
       RocksStorage::open({.directory = options.directory,
@@ -536,15 +545,18 @@ Result<std::unique_ptr<Node>> Node::open(NodeOptions options, StateMachine& mach
                           .site = options.site,
                           .priority = options.priority,
                           .members = {},
-                          .state = LogPosition{machine.applied(), machine.applied_term()}});
+                          .state = LogPosition{machine.applied(), machine.applied_term()},
+                          .claim = options.claim});
   if (!storage) return storage.error();
   RecoveredState recovered = (*storage)->take_recovered();
   recovered.applied = machine.applied();
   recovered.durable_applied = std::min(machine.durable_applied(), machine.applied());
+  auto note = std::make_unique<CommitNote>(options.directory / "committed");
+  if (note->found()) recovered.committed = *note->found();
   log::info("raft", "{}: entries {} to {}, state at {}", options.directory.string(),
             recovered.base.index.value + 1, recovered.last.value, recovered.applied.value);
   auto node = std::make_unique<NodeImpl>(std::move(options), machine, std::move(*storage),
-                                         std::move(recovered));
+                                         std::move(recovered), std::move(note));
   if (auto started = node->start(machine); !started) return started.error();
   return std::unique_ptr<Node>(std::move(node));
 }

@@ -85,9 +85,16 @@ struct Status {
   Duration last_contact{};   // since the last accepted leader message; 0 on the leader
   bool quarantined = false;  // lost acknowledged entries; answers stale reads only
   bool transferring = false;
+  // No reader has seen more than this before the start; 0: not known.
+  Index seen_before{};
 };
 
 class Transport;
+
+// Keeps others out of a Raft folder, from before the state is opened: what an earlier process
+// promised is over that much sooner.
+struct FolderClaim;
+Result<std::shared_ptr<FolderClaim>> claim_folder(const std::filesystem::path& directory);
 
 struct NodeOptions {
   std::filesystem::path directory;  // holds log/, hardstate, watermark, identity, lock
@@ -101,6 +108,7 @@ struct NodeOptions {
   CoreConfig limits{};     // the rest; self, incarnation and the two above are not looked at
   std::uint64_t seed = 0;  // 0: one from the system
   Duration check_interval = std::chrono::seconds(60);  // of comparing states; 0: never
+  std::shared_ptr<FolderClaim> claim{};                // null: made by open()
   // To the other nodes; null: there are none, ever. The node starts and stops it.
   std::shared_ptr<Transport> transport{};
   // In the node's order, also before open() has returned; not called for a change back to what it

@@ -73,6 +73,10 @@ struct RecoveredState {
   std::vector<std::uint64_t> entry_bytes;                       // from base.index + 1 to last
   Index applied{};
   Index durable_applied{};
+  // Known to be committed, if the log holds it: applied at once, whoever leads.
+  LogPosition committed{};
+  // Since when no earlier life of this node can have promised anything; min: not known.
+  Instant alone_since = Instant::min();
   // Acknowledged entries were lost up to this watermark (raft.md §10); none: the log is whole.
   std::optional<LogPosition> quarantine;
   bool ever_voted = true;  // false: an empty node that promised nothing to anybody

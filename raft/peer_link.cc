@@ -123,6 +123,11 @@ void PeerLink::set_address(const std::string& address) {
   events_.poke();
 }
 
+void PeerLink::hurry() {
+  std::lock_guard lock(mutex_);
+  if (state_ == State::Waiting && refused_.empty()) at_ = Instant::min();
+}
+
 std::optional<Instant> PeerLink::tick(Instant now) {
   std::lock_guard lock(mutex_);
   if (state_ == State::Waiting && at_ <= now) open(now);

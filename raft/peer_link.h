@@ -38,6 +38,8 @@ class PeerLink : public std::enable_shared_from_this<PeerLink> {
   void send(Message message);  // only queues: flush() afterwards
   void flush();
   void set_address(const std::string& address);
+  // The peer is there: no need to wait out a pause between attempts.
+  void hurry();
   // Opens, or gives up waiting; when to come again.
   std::optional<Instant> tick(Instant now);
   // For good; finished() when nothing of it is under way any more. Not on threads of gRPC.

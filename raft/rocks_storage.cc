@@ -124,12 +124,12 @@ bool is_special(const PersistBatch& batch) {
 
 }  // namespace
 
-RocksStorage::RocksStorage(const RocksStorageOptions& options, io::FileLock lock, Identity identity,
-                           HardStateFile hard_state, WatermarkFile watermark,
+RocksStorage::RocksStorage(const RocksStorageOptions& options, std::shared_ptr<FolderClaim> claim,
+                           Identity identity, HardStateFile hard_state, WatermarkFile watermark,
                            std::unique_ptr<RocksLog> log)
     : directory_(options.directory),
       on_install_(options.on_install),
-      lock_(std::move(lock)),
+      claim_(std::move(claim)),
       identity_(std::move(identity)),
       hard_state_(std::move(hard_state)),
       watermark_(std::move(watermark)),
@@ -145,10 +145,20 @@ Result<Identity> RocksStorage::identify(const fs::path& directory) {
   return identity;
 }
 
-Result<std::unique_ptr<RocksStorage>> RocksStorage::open(const RocksStorageOptions& options) {
-  const fs::path& directory = options.directory;
+Result<std::shared_ptr<FolderClaim>> RocksStorage::claim(const fs::path& directory) {
   auto lock = lock_folder(directory);
   if (!lock) return lock.error();
+  return std::make_shared<FolderClaim>(FolderClaim{std::move(*lock), now()});
+}
+
+Result<std::unique_ptr<RocksStorage>> RocksStorage::open(const RocksStorageOptions& options) {
+  const fs::path& directory = options.directory;
+  std::shared_ptr<FolderClaim> claim = options.claim;
+  if (!claim) {
+    auto made = RocksStorage::claim(directory);
+    if (!made) return made.error();
+    claim = std::move(*made);
+  }
   auto identity = open_identity(directory, options.bootstrap ? kBootstrapState : HardState{});
   if (!identity) return as_unusable(directory, identity.error());
   auto hard_state = HardStateFile::open(directory / kHardState);
@@ -165,7 +175,7 @@ Result<std::unique_ptr<RocksStorage>> RocksStorage::open(const RocksStorageOptio
   if (!recovery) return recovery.error();
 
   std::unique_ptr<RocksStorage> out(
-      new RocksStorage(options, std::move(*lock), std::move(*identity), std::move(*hard_state),
+      new RocksStorage(options, std::move(claim), std::move(*identity), std::move(*hard_state),
                        std::move(*watermark), std::move(recovery->log)));
   out->recovered_ = std::move(recovery->state);
   if (auto done = out->check_term(); !done) return done.error();
@@ -183,6 +193,7 @@ Result<std::unique_ptr<RocksStorage>> RocksStorage::open(const RocksStorageOptio
   if (auto done = out->note_members(); !done) return done.error();
   const HardState hard = out->hard_state_.state();
   out->recovered_.hard = hard;
+  out->recovered_.alone_since = out->claim_->since;
   // Before the first election nobody was promised anything.
   out->recovered_.ever_voted =
       hard.voted_for != NodeId{} || hard.term > Term(1) || out->recovered_.last > Index(1);

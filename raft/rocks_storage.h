@@ -20,6 +20,7 @@
 #include <vector>
 
 #include "base/io/file.h"
+#include "base/time.h"
 #include "raft/hardstate_file.h"
 #include "raft/identity_file.h"
 #include "raft/rocks_log.h"
@@ -29,6 +30,12 @@ namespace fyr::raft {
 
 // Before install goes on: for tests that stop there.
 enum class InstallStep { Marked, Exchanged, Done };
+
+// Nobody else uses the folder, nor has since then.
+struct FolderClaim {
+  io::FileLock lock;
+  Instant since;
+};
 
 struct RocksStorageOptions {
   std::filesystem::path directory;
@@ -43,6 +50,7 @@ struct RocksStorageOptions {
   std::optional<LogPosition> state{};  // what the state machine has; none: not checked
   rocksdb::Env* env = nullptr;         // below the log; for tests
   std::function<Result<void>(InstallStep)> on_install{};
+  std::shared_ptr<FolderClaim> claim{};  // as made before; null: open() makes it
 };
 
 class RocksStorage final : public Storage {
@@ -53,6 +61,8 @@ class RocksStorage final : public Storage {
   // Makes the folder if there is none, and says whose it is: before open(), so that nodes can find
   // out who founds the cluster. Without a cluster it never had a part in one.
   static Result<Identity> identify(const std::filesystem::path& directory);
+  // Makes the folder, too, and keeps all others out of it.
+  static Result<std::shared_ptr<FolderClaim>> claim(const std::filesystem::path& directory);
   ~RocksStorage() override;
 
   Identity identity() const;
@@ -73,8 +83,9 @@ class RocksStorage final : public Storage {
   Result<std::vector<Entry>> read(IndexRange range, std::size_t max_bytes) const override;
 
  private:
-  RocksStorage(const RocksStorageOptions& options, io::FileLock lock, Identity identity,
-               HardStateFile hard_state, WatermarkFile watermark, std::unique_ptr<RocksLog> log);
+  RocksStorage(const RocksStorageOptions& options, std::shared_ptr<FolderClaim> claim,
+               Identity identity, HardStateFile hard_state, WatermarkFile watermark,
+               std::unique_ptr<RocksLog> log);
   Result<void> begin_life();
   Result<bool> bootstrap(const RocksStorageOptions& options);
   Result<void> check_term() const;
@@ -86,7 +97,7 @@ class RocksStorage final : public Storage {
 
   const std::filesystem::path directory_;
   const std::function<Result<void>(InstallStep)> on_install_;
-  io::FileLock lock_;
+  const std::shared_ptr<FolderClaim> claim_;
   mutable std::mutex identity_mutex_;
   Identity identity_;  // guarded by identity_mutex_
   HardStateFile hard_state_;

@@ -67,7 +67,8 @@ struct Server::Impl {
   const Instant start = now();
   std::atomic<std::uint64_t> writes{0};
   std::atomic<bool> leading{false};
-  mutable std::atomic<bool> caught_up{false};    // since start: stale reads may run
+  mutable std::atomic<bool> caught_up{false};    // since start, with a leader
+  mutable std::atomic<bool> resumed{false};      // as far as before the start
   mutable std::atomic<bool> catching_up{false};  // a read that would tell is on its way
 
   std::mutex callbacks_mutex;
@@ -143,11 +144,39 @@ struct Server::Impl {
     });
   }
 
-  bool may_read_stale() const {
-    // After a start what we have may be older than what we answered before it.
+  bool is_caught_up() const {
     if (!caught_up.load(std::memory_order_acquire) && node->can_read_now())
       caught_up.store(true, std::memory_order_release);
     return caught_up.load(std::memory_order_acquire);
+  }
+
+  // After a start what we have may be older than what we answered before it, until the log that
+  // was known to be committed is applied again. Without a leader, so that nobody has to wait.
+  bool may_read_stale() const {
+    if (is_caught_up() || resumed.load(std::memory_order_acquire)) return true;
+    const raft::Index seen = node->status().seen_before;
+    if (seen == raft::Index() || fsm->applied() < seen) return false;
+    resumed.store(true, std::memory_order_release);
+    return true;
+  }
+
+  // A stale read soon after the start: when the state is back, or a leader has answered.
+  void resume(std::function<void(Result<ReadStamp>)> done) {
+    struct Asker {
+      std::function<void(Result<ReadStamp>)> done;
+      std::atomic<bool> answered{false};
+    };
+    auto asker = std::make_shared<Asker>();
+    asker->done = std::move(done);
+    node->read(raft::ReadMode::Default, [this, asker](Result<raft::Index> index) {
+      if (index) caught_up.store(true, std::memory_order_release);
+      if (asker->answered.exchange(true)) return;
+      if (!index) return asker->done(to_client(std::move(index.error())));
+      asker->done(ReadStamp{true, Duration::zero()});
+    });
+    waiters.wait(node->status().seen_before.value, [this, asker] {
+      if (may_read_stale() && !asker->answered.exchange(true)) asker->done(stale_stamp());
+    });
   }
 
   // A follower never can_read_now(): one read, whoever asked for it, tells it too.
@@ -231,6 +260,8 @@ Result<std::unique_ptr<Server>> Server::open(ServerOptions options) {
   Impl& impl = *self->impl_;
   const std::filesystem::path directory = options.data_dir / "raft";
   if (auto made = io::make_directories(directory); !made) return made.error();
+  auto claim = raft::claim_folder(directory);
+  if (!claim) return claim.error();
   auto fsm = Fsm::open(directory, impl.publisher);
   if (!fsm) return fsm.error();
   impl.fsm = std::move(*fsm);
@@ -244,6 +275,7 @@ Result<std::unique_ptr<Server>> Server::open(ServerOptions options) {
 
   raft::NodeOptions raft_options;
   raft_options.directory = directory;
+  raft_options.claim = std::move(*claim);
   raft_options.bootstrap = options.bootstrap;
   raft_options.address = options.rpc_address;
   raft_options.name = options.node_name;
@@ -299,6 +331,7 @@ std::optional<ReadStamp> Server::try_read(Consistency consistency) const {
 
 void Server::wait_read(Consistency consistency, std::function<void(Result<ReadStamp>)> done) {
   if (const auto stamp = try_read(consistency)) return done(*stamp);
+  if (consistency == Consistency::Stale) return impl_->resume(std::move(done));
   const auto mode =
       consistency == Consistency::Consistent ? raft::ReadMode::Consistent : raft::ReadMode::Default;
   impl_->node->read(mode, [impl = impl_.get(), done = std::move(done)](Result<raft::Index> index) {
@@ -309,7 +342,7 @@ void Server::wait_read(Consistency consistency, std::function<void(Result<ReadSt
 }
 
 bool Server::caught_up() const {
-  if (impl_->may_read_stale()) return true;
+  if (impl_->is_caught_up()) return true;
   impl_->look_whether_caught_up();
   return false;
 }

@@ -57,6 +57,8 @@ void Node::start() {
   recovered.durable_applied = recovered.applied;
   recovered.quarantine = disk_.quarantine();
   recovered.ever_voted = disk_.ever_voted();
+  recovered.committed = noted_;
+  recovered.alone_since = ended_;
   if (world_.tracing()) world_.trace("start n" + std::to_string(place_ + 1));
   process_ = std::make_unique<Process>(*this, config, std::move(recovered), random_.next());
   process_->applied = disk_.durable_state().applied;
@@ -81,6 +83,12 @@ void Node::crash(bool power) {
   if (disk_.writing()) world_.marks().hit(Mark::KilledWhileWriting);
   const bool follows = soft_.role == Role::Follower && soft_.leader != NodeId{};
   crashed_at_ = follows ? world_.now() : -kNever / 2;
+  // A note without a sync: whole after a kill, of any age after a power cut.
+  if (process_ && (!power || life_ % 2 == 0)) {
+    const Index applied = core().view().applied;
+    if (const auto term = core().term_at(applied)) noted_ = {applied, *term};
+  }
+  ended_ = clock_.at(world_.now());
   process_.reset();
   ++life_;
   paused_until_ = 0;

@@ -115,6 +115,8 @@ class Node final : public Disk::Watcher {
   World& world_;
   const std::size_t place_;
   Clock clock_;
+  LogPosition noted_;               // committed, for the next life
+  Instant ended_ = Instant::min();  // the last life
   Random random_;
   Disk disk_;
   std::uint32_t life_ = 0;

@@ -170,6 +170,53 @@ TEST(RaftCore, ReplaysFromWhereTheStateWas) {
   EXPECT_EQ(h.handed_out.front(), Index(5));
 }
 
+// Three voters, five entries of term 3 behind the configuration, the state at entry 2.
+RecoveredState follower_of_three() {
+  RecoveredState out = fresh_voter();
+  out.hard = {Term(3), NodeId{}};
+  out.last = Index(6);
+  out.runs = {{Index(1), Term(1)}, {Index(2), Term(3)}};
+  Configuration three = single_voter({kSelf, "a", "127.0.0.1:1", "", 100});
+  three.voters = {kSelf, NodeId(2), NodeId(3)};
+  out.configurations = {{Index(1), three}};
+  out.entry_bytes = {100, 100, 100, 100, 100, 100};
+  out.applied = out.durable_applied = Index(2);
+  return out;
+}
+
+TEST(RaftCore, WhatIsNotedAsCommittedIsAppliedWithoutALeader) {
+  RecoveredState noted = follower_of_three();
+  noted.committed = {Index(5), Term(3)};
+  CoreHarness h(noted);
+  EXPECT_EQ(h.handed_out, (std::vector<Index>{Index(3), Index(4), Index(5)}));
+  EXPECT_EQ(h.core.view().commit, Index(5));
+}
+
+TEST(RaftCore, ANoteThatTheLogDoesNotBearOutCountsForNothing) {
+  for (const LogPosition position : {LogPosition{Index(5), Term(2)}, LogPosition{Index(7), Term(3)},
+                                     LogPosition{Index(1), Term(1)}}) {
+    RecoveredState noted = follower_of_three();
+    noted.committed = position;
+    EXPECT_TRUE(CoreHarness(noted).handed_out.empty()) << position.index.value;
+  }
+  RecoveredState lost = follower_of_three();
+  lost.committed = {Index(5), Term(3)};
+  lost.quarantine = LogPosition{Index(8), Term(3)};
+  EXPECT_TRUE(CoreHarness(lost).handed_out.empty()) << "in quarantine";
+}
+
+// el-promise-after-restart: as long as the life before may have made it, and no longer.
+TEST(RaftCore, ThePromiseOfAnEarlierLifeEndsWithTheTimeSinceThatLife) {
+  RecoveredState alone = follower_of_three();
+  alone.alone_since = at_ms(300);
+  CoreHarness h(alone);
+  h.on_time(1'000);
+  EXPECT_EQ(h.core.view().promise_until, at_ms(300) + CoreConfig().election_min);
+  CoreHarness unknown(follower_of_three());
+  unknown.on_time(1'000);
+  EXPECT_EQ(unknown.core.view().promise_until, at_ms(1'000) + CoreConfig().election_min);
+}
+
 TEST(RaftCore, ProposalsOfOneStepShareOneWrite) {
   CoreHarness h;
   h.lead();
