@@ -20,6 +20,17 @@ std::size_t group_end(const std::vector<PersistBatch>& batches, std::size_t begi
   }
   return end;
 }
+
+// Entries a sync: the quotient of the two.
+void count(std::span<const PersistBatch> group) {
+  static metrics::Counter& syncs = metrics::counter("fyr.raft.log_syncs");
+  static metrics::Counter& entries = metrics::counter("fyr.raft.log_entries");
+  std::size_t written = 0;
+  for (const PersistBatch& batch : group) written += batch.entries.size();
+  if (written == 0) return;
+  syncs.add();
+  entries.add(written);
+}
 }  // namespace
 
 LogWriter::LogWriter(Storage& storage, std::function<void(WriteId)> written,
@@ -89,6 +100,7 @@ Result<void> LogWriter::perform(Work& work) {
     if (auto done = storage_.write(all.subspan(begin, end - begin)); !done) return done;
     fsync.add(std::chrono::duration<double, std::milli>(fyr::now() - began).count());
     group.add(static_cast<double>(end - begin));
+    count(all.subspan(begin, end - begin));
     written_(all[end - 1].id);
     begin = end;
   }

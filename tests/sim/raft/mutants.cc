@@ -29,7 +29,7 @@ constexpr Mutant kMutants[] = {
     {"M17", Mutation::M17, 10, 20},   {"M18", Mutation::M18, 50, 100},
     {"M19", Mutation::M19, 200, 300}, {"M20", Mutation::M20, 50, 300},
     {"M21", Mutation::M21, 50, 300},  {"M22", Mutation::M22, 100, 500},
-    {"M23", Mutation::M23, 50, 50},   {"M24", Mutation::M24, 10, 50},
+    {"M23", Mutation::M23, 100, 50},  {"M24", Mutation::M24, 10, 50},
     {"M25", Mutation::M25, 10, 20},   {"M26", Mutation::M26, 20, 50},
     {"M27", Mutation::M27, 100, 100}, {"M28", Mutation::M28, 300, 2000},
     {"M29", Mutation::M29, 10, 50},   {"M30", Mutation::M30, 20, 20},
