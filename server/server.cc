@@ -342,7 +342,7 @@ void Server::wait_read(Consistency consistency, std::function<void(Result<ReadSt
 }
 
 bool Server::caught_up() const {
-  if (impl_->is_caught_up()) return true;
+  if (impl_->may_read_stale()) return true;
   impl_->look_whether_caught_up();
   return false;
 }
