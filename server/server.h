@@ -84,8 +84,9 @@ class Server {
   void wait_read(Consistency consistency, std::function<void(Result<ReadStamp>)> done);
 
   // False after a start until the state has everything that this server may have shown before it:
-  // what is read earlier may be older than what was answered then. True once, true for ever. While it is
-  // false, asking makes this server find out. HTTP reads need no look, try_read has it inside.
+  // what is read earlier may be older than what was answered then. True once, true for ever. While
+  // it is false, asking makes this server find out. HTTP reads need no look, try_read has it
+  // inside.
   bool caught_up() const;
 
   // Runs f(const StateStore&) under the shared lock; keep it short, copy rows out.
