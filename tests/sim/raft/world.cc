@@ -81,7 +81,8 @@ void World::make_nodes() {
   for (auto& node : nodes_) {
     schedule({.at = static_cast<Nanos>(random_.below(100)) * kMilli,
               .kind = EventKind::Start,
-              .node = static_cast<std::uint8_t>(node->place())});
+              .node = static_cast<std::uint8_t>(node->place()),
+              .life = node->life()});
   }
 }
 
@@ -124,7 +125,10 @@ void World::dispatch(const Event& event) {
       return call();
     }
     case EventKind::Start:
-      if (!nodes_[event.node]->alive()) nodes_[event.node]->start();
+      // One that was started otherwise and has died again since is not meant.
+      if (!nodes_[event.node]->alive() && nodes_[event.node]->life() == event.life) {
+        nodes_[event.node]->start();
+      }
       return;
     default:
       break;
@@ -275,7 +279,8 @@ void World::kill(std::size_t place, bool power, Nanos restart_after) {
   if (restart_after == kNever) return;
   schedule({.at = now_ + restart_after,
             .kind = EventKind::Start,
-            .node = static_cast<std::uint8_t>(place)});
+            .node = static_cast<std::uint8_t>(place),
+            .life = node.life()});
 }
 
 void World::pause(std::size_t place, Nanos how_long) {
